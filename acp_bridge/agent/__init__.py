@@ -1,0 +1,1 @@
+"""The agent as a process: finding it, starting it, its pipes, and its certain end."""

@@ -1,0 +1,267 @@
+"""The process between bridge and agent that lets nothing of the agent outlive the bridge.
+
+A bridge that is killed with ``kill -9`` cannot clean up after itself, so this program does. It is
+started as ``python -I -S keeper.py fd=N grace=S terminate=S kill=S lc_ctype=KEEP -- AGENT ARGV…``
+with the agent's pipes as its standard streams, uses the standard library only, and
+
+* on Linux becomes the child subreaper: every orphan below the agent becomes its child, so "no child
+  left" means "no descendant left", whatever sessions and groups they made for themselves;
+* starts the agent in a session of its own, passes the three pipes on and keeps no end of them, so
+  that the agent sees end-of-file on its stdin the moment the bridge is gone;
+* reports on the control socket: ``started PID``, or ``failed ERRNO``; later ``exited CODE`` (minus
+  the signal's number for a death by signal), and, only if it had to give up, ``left COUNT``;
+* takes end-of-file on the control socket, which is what the death of the bridge looks like, as the
+  one and only request to end: `grace` seconds for the agent to end by itself (its stdin has ended),
+  SIGTERM and `terminate` seconds, then SIGKILL to whatever is left for at most `kill` seconds.
+
+If the agent ends first, what it left behind gets the same three steps. If the keeper itself is
+killed, the kernel kills the agent (``PR_SET_PDEATHSIG``).
+
+macOS has neither subreapers nor a parent-death signal. There the descendants are the agent's
+process group and the tree that ``ps`` shows; a process with a session of its own whose parents have
+all ended before is missed, and killing the keeper leaves the agent to its end-of-file.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+EXEC_FAILED = 127
+WALK_SECONDS = 0.02
+"""How often survivors are looked for while they are being killed."""
+LOOK_SECONDS = 0.2
+"""How often ``ps`` is asked where the kernel does not tell of orphans."""
+
+IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE)
+"""The bridge answers the terminal; the keeper goes when its work is done and not before."""
+
+Prctl = Callable[[int, int], int]
+
+
+def no_prctl(_option: int, _value: int) -> int:
+    """Stand in for ``prctl`` on systems that have none."""
+    return -1
+
+
+def find_prctl() -> Prctl:
+    """Return Linux's ``prctl``, or a stand-in where it or ctypes is missing."""
+    if sys.platform != "linux":
+        return no_prctl
+    try:
+        import ctypes  # noqa: PLC0415 - 4 ms that only Linux needs; some builds lack it
+    except ImportError:
+        return no_prctl
+    call = ctypes.CDLL(None, use_errno=True).prctl
+
+    def prctl(option: int, value: int) -> int:
+        zero = ctypes.c_ulong(0)
+        return int(call(option, ctypes.c_ulong(value), zero, zero, zero))
+
+    return prctl
+
+
+Row = tuple[int, int, int]
+"""A process: its id, its parent's id, its process group's id."""
+
+
+def descendants(root: int, group: int, rows: Iterable[Row]) -> list[int]:
+    """Return the processes below `root`, taking all of `group` for children of `root`."""
+    children: dict[int, list[int]] = {}
+    for pid, parent, its_group in rows:
+        if pid != root:
+            children.setdefault(root if its_group == group else parent, []).append(pid)
+    found: list[int] = []
+    queue = [root]
+    while queue:
+        below = children.pop(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+def rows_from_proc() -> list[Row]:
+    """Read all living processes from ``/proc``."""
+    rows = []
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib would double the start-up cost
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as stat:  # noqa: PTH123 - as above
+                # The command, in brackets, may itself hold blanks and brackets.
+                state, parent, group, *_ = stat.read().rpartition(b")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if state != b"Z":
+            rows.append((int(name), int(parent), int(group)))
+    return rows
+
+
+def rows_from_ps() -> list[Row]:
+    """Read all living processes from ``ps``, for systems without ``/proc``."""
+    with os.popen("ps -A -o pid= -o ppid= -o pgid= -o stat=") as listing:  # noqa: S605, S607 - constant
+        table = [line.split() for line in listing]
+    return [(int(row[0]), int(row[1]), int(row[2])) for row in table if row[3][0] != "Z"]
+
+
+class Keeper:
+    """One agent, from its start until nothing of it is left.
+
+    Args:
+        control: socket to the bridge; its end-of-file is the request to end.
+        prctl: see `find_prctl`.
+    """
+
+    def __init__(self, control: int, prctl: Prctl) -> None:
+        self._control = control
+        self._prctl = prctl
+        self._is_subreaper = prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
+        self._agent = -1
+        self._agent_runs = False
+        self._bridge_is_there = True
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        self._former = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
+        self._former[signal.SIGPIPE] = signal.SIG_DFL  # Python ignores it; programs expect it
+        self._wake, wake_end = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(wake_end, False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
+
+    def start(self, argv: list[str]) -> bool:
+        """Start the agent and report it; tell whether it runs."""
+        keeper = os.getpid()
+        error_end, write_end = os.pipe()
+        self._agent = os.fork()
+        if self._agent == 0:
+            self._become_agent(keeper, argv, write_end)
+        os.close(write_end)
+        failure = os.read(error_end, 32)
+        os.close(error_end)
+        self._let_go_of_pipes()
+        self._agent_runs = not failure
+        self._report(f"failed {failure.decode()}" if failure else f"started {self._agent}")
+        return self._agent_runs
+
+    def keep(self, *, grace: float, terminate: float, kill: float) -> int:
+        """Wait for the agent or the bridge to end, then for the rest; return the exit status."""
+        while self._bridge_is_there and self._agent_runs:
+            self._wait(None)
+            self._something_is_left()
+        if self._nothing_left_within(grace):
+            return 0
+        self._signal_all(signal.SIGTERM, signal.SIGCONT)
+        if self._nothing_left_within(terminate):
+            return 0
+        deadline = time.monotonic() + kill
+        while time.monotonic() < deadline:
+            self._signal_all(signal.SIGKILL)
+            if self._nothing_left_within(WALK_SECONDS):
+                return 0
+        self._report(f"left {len(self._descendants())}")
+        return 1
+
+    def _become_agent(self, keeper: int, argv: list[str], error_end: int) -> None:
+        """In the child: become the agent, or report why not. Never returns."""
+        try:
+            os.setsid()
+            self._prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != keeper:
+                return  # the keeper died before the kernel knew to tell
+            signal.set_wakeup_fd(-1)
+            for number, handler in self._former.items():
+                signal.signal(number, handler)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores this one too
+            os.execvpe(argv[0], argv, os.environ)  # noqa: S606 - no shell is what is wanted
+        except OSError as error:
+            os.write(error_end, str(error.errno).encode())
+        finally:
+            os._exit(EXEC_FAILED)
+
+    def _let_go_of_pipes(self) -> None:
+        """Give up the agent's pipes and directory: nobody would see the pipes' end otherwise."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nothing, number)
+        os.close(nothing)
+        os.chdir("/")
+
+    def _report(self, line: str) -> None:
+        try:
+            os.write(self._control, f"{line}\n".encode())
+        except OSError:
+            self._bridge_is_there = False
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait for the death of a child or of the bridge, at most `seconds`."""
+        watched = [self._wake, self._control] if self._bridge_is_there else [self._wake]
+        ready, _, _ = select.select(watched, (), (), seconds)
+        if self._control in ready:
+            self._bridge_is_there = False
+        if self._wake in ready:
+            os.read(self._wake, 4096)
+
+    def _something_is_left(self) -> bool:
+        """Collect ended children, report the agent's end; tell whether any process is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                # A subreaper without children has no descendants.
+                return not self._is_subreaper and bool(self._descendants())
+            if pid == 0:
+                return True
+            if pid == self._agent:
+                self._agent_runs = False
+                self._report(f"exited {os.waitstatus_to_exitcode(status)}")
+
+    def _nothing_left_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._something_is_left():
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            self._wait(remaining if self._is_subreaper else min(remaining, LOOK_SECONDS))
+        return True
+
+    def _descendants(self) -> list[int]:
+        rows = rows_from_proc() if sys.platform == "linux" else rows_from_ps()
+        if self._is_subreaper:
+            return descendants(os.getpid(), self._agent, rows)
+        found = descendants(self._agent, self._agent, rows)
+        return [self._agent, *found] if self._agent_runs else found
+
+    def _signal_all(self, *numbers: int) -> None:
+        for pid in self._descendants():
+            for number in numbers:
+                try:
+                    os.kill(pid, number)
+                except (ProcessLookupError, PermissionError):
+                    break
+
+
+def main(argv: list[str]) -> int:
+    """Start the agent that `argv` names and keep it; see the module's first lines."""
+    divider = argv.index("--")
+    given = dict(item.split("=", 1) for item in argv[:divider])
+    control = int(given["fd"])
+    os.set_inheritable(control, False)
+    if given["lc_ctype"] == "absent":
+        # Python sets it for itself in the C locale (PEP 538); the agent shall not inherit it.
+        os.environ.pop("LC_CTYPE", None)
+    keeper = Keeper(control, find_prctl())
+    if not keeper.start(argv[divider + 1 :]):
+        return EXEC_FAILED
+    return keeper.keep(
+        grace=float(given["grace"]),
+        terminate=float(given["terminate"]),
+        kill=float(given["kill"]),
+    )
+
+
+if __name__ == "__main__":
+    os._exit(main(sys.argv[1:]))  # nothing to flush: the interpreter's tidy end takes 5 ms

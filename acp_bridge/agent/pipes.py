@@ -1,0 +1,192 @@
+"""The agent's pipes, and the bridge's own standard streams as byte streams.
+
+Measured with an echo on the other end, medians of five on two cores, for a round trip of 248 B and
+for 256 MiB in pieces of 64 KiB:
+
+| | C echo | Node echo |
+|---|---|---|
+| pipes of 1 MiB | 9 µs, 2.0 GB/s | 26 µs, 0.9 GB/s |
+| pipes of 64 KiB | 9 µs, 1.3 GB/s | 26 µs, 0.6 GB/s |
+| socket pairs | 18 µs, 2.6 GB/s | 32 µs, 1.3 GB/s |
+| `anyio.open_process` | 25 µs, 1.0 GB/s | 31 µs, 0.5 GB/s |
+
+ACP is mostly small messages, so the agent gets pipes, and large ones where the system allows it.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import anyio.abc
+
+from acp_bridge.agent.streams import (
+    FdReceiveStream,
+    FdSendStream,
+    ThreadReceiveStream,
+    ThreadSendStream,
+)
+from acp_bridge.errors import ConfigurationError
+
+PIPE_BYTES = 1024 * 1024
+
+
+def open_pipe() -> tuple[int, int]:
+    """Return (read end, write end) of a pipe, 1 MiB large where the system allows it."""
+    read_end, write_end = os.pipe()
+    if sys.platform == "linux":
+        # A user's pipes share a quota (pipe-user-pages-soft); beyond it they stay small.
+        with contextlib.suppress(PermissionError):
+            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return read_end, write_end
+
+
+Descriptors = tuple[int, int, int]
+"""The numbers for stdin, stdout and stderr."""
+
+
+@contextlib.contextmanager
+def agent_pipes() -> Iterator[tuple[Descriptors, Descriptors]]:
+    """Open an agent's three pipes: (the bridge's ends, the agent's ends).
+
+    The agent's ends are closed on leaving the block, the bridge's only if it is left by an error.
+    """
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        ends = []
+        for bridge_reads in (False, True, True):
+            read_end, write_end = open_pipe()
+            our_end, their_end = (read_end, write_end) if bridge_reads else (write_end, read_end)
+            ours.callback(os.close, our_end)
+            theirs.callback(os.close, their_end)
+            os.set_blocking(our_end, False)
+            ends.append((our_end, their_end))
+        (stdin, their_stdin), (stdout, their_stdout), (stderr, their_stderr) = ends
+        yield (stdin, stdout, stderr), (their_stdin, their_stdout, their_stderr)
+        ours.pop_all()
+
+
+@contextlib.asynccontextmanager
+async def stdio_streams() -> AsyncIterator[
+    tuple[anyio.abc.ByteReceiveStream, anyio.abc.ByteSendStream]
+]:
+    """Take the process's stdin and stdout for the protocol and for nothing else.
+
+    Within the block descriptor 0 is empty and descriptor 1 is stderr, so that a stray ``print``, in
+    this program or in one that it starts, cannot damage the stream. Both are given back at the end;
+    until then the client sees no end of the stream, even if the stream here is closed.
+
+    Raises:
+        ConfigurationError: stdin or stdout is closed.
+    """
+    with private_stdio() as (stdin, stdout), contextlib.ExitStack() as cleanup:
+        async with receive_stream(stdin, cleanup) as receive, send_stream(stdout, cleanup) as send:
+            yield receive, send
+
+
+@contextlib.contextmanager
+def private_stdio() -> Iterator[tuple[int, int]]:
+    """Move stdin and stdout to descriptors of their own: (stdin, stdout)."""
+    with contextlib.ExitStack() as cleanup:
+        moved = []
+        for number, name in ((0, "stdin"), (1, "stdout")):
+            try:
+                fd = os.dup(number)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{name} is closed", hint="start the bridge with its stdin and stdout connected"
+                ) from error
+            cleanup.callback(os.close, fd)
+            moved.append(fd)
+        stdin, stdout = moved
+        flush_stdout()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        cleanup.callback(os.close, nothing)
+        cleanup.callback(os.dup2, stdout, 1)
+        cleanup.callback(os.dup2, stdin, 0)
+        cleanup.callback(flush_stdout)
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
+        yield stdin, stdout
+
+
+def flush_stdout() -> None:
+    """Send what was printed on its way before descriptor 1 changes its meaning."""
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
+
+
+def receive_stream(fd: int, cleanup: contextlib.ExitStack) -> anyio.abc.ByteReceiveStream:
+    """Return a stream that reads from `fd`, an inherited descriptor of any kind, and leaves it open.
+
+    The flags of an inherited descriptor are shared with other processes and are left as they are
+    where there is any other way; what `cleanup` does puts them back where there is none.
+    """
+    match kind_of(fd):
+        case "socket":
+            shared = shared_socket(fd, cleanup)
+            return FdReceiveStream(
+                os.dup(fd), read=lambda _fd, size: shared.recv(size, socket.MSG_DONTWAIT)
+            )
+        case "pipe":
+            return FdReceiveStream(reopened(fd, os.O_RDONLY) or unblocked(fd, cleanup))
+        case "terminal":
+            # In its own mode a terminal that reports bytes hands them out without waiting.
+            own = reopened(fd, os.O_RDONLY)
+            return FdReceiveStream(own) if own else FdReceiveStream(os.dup(fd), eager=False)
+        case _:
+            return ThreadReceiveStream(os.dup(fd))
+
+
+def send_stream(fd: int, cleanup: contextlib.ExitStack) -> anyio.abc.ByteSendStream:
+    """Return a stream that writes to `fd`; see `receive_stream`."""
+    match kind_of(fd):
+        case "socket":
+            shared = shared_socket(fd, cleanup)
+            return FdSendStream(
+                os.dup(fd), write=lambda _fd, data: shared.send(data, socket.MSG_DONTWAIT)
+            )
+        case "pipe":
+            return FdSendStream(reopened(fd, os.O_WRONLY) or unblocked(fd, cleanup))
+        case "terminal":
+            own = reopened(fd, os.O_WRONLY)
+            return FdSendStream(own) if own else ThreadSendStream(os.dup(fd))
+        case _:
+            return ThreadSendStream(os.dup(fd))
+
+
+def kind_of(fd: int) -> str:
+    """Sort a descriptor: ``socket``, ``pipe``, ``terminal``, or ``file`` (which epoll refuses)."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISSOCK(mode):
+        return "socket"
+    if stat.S_ISFIFO(mode):
+        return "pipe"
+    return "terminal" if os.isatty(fd) else "file"
+
+
+def shared_socket(fd: int, cleanup: contextlib.ExitStack) -> socket.socket:
+    """Return a socket object for an inherited socket; it is closed by `cleanup`."""
+    return cleanup.enter_context(socket.socket(fileno=os.dup(fd)))
+
+
+def reopened(fd: int, access: int) -> int | None:
+    """Open what `fd` refers to once more, non-blocking without changing it for anybody else.
+
+    None where that cannot be done: on systems other than Linux, on files of another user, and when
+    the other end is gone.
+    """
+    if sys.platform != "linux":
+        return None
+    with contextlib.suppress(OSError):
+        return os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK | os.O_NOCTTY)
+    return None
+
+
+def unblocked(fd: int, cleanup: contextlib.ExitStack) -> int:
+    """Return a duplicate of `fd`, both non-blocking until `cleanup`."""
+    cleanup.callback(os.set_blocking, fd, os.get_blocking(fd))
+    os.set_blocking(fd, False)
+    return os.dup(fd)

@@ -1,0 +1,255 @@
+r"""The bridge: one client, one agent, one billing mode that cannot change.
+
+    async with Bridge(load_settings()) as bridge:
+        await bridge.stream.send(b'{"jsonrpc": "2.0", "id": 0, "method": "initialize", ...}\n')
+        reply = await bridge.stream.receive()
+
+This is the composition root: it puts the launch plan, the pure relay core, the agent and the
+registry together and holds no rule of its own.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import anyio.to_thread
+from anyio.abc import ObjectStream
+from anyio.streams.memory import MemoryObjectSendStream  # noqa: TC002 - beside its kin
+from anyio.streams.stapled import StapledObjectStream
+
+from acp_bridge.agent.process import AgentExit, start_agent
+from acp_bridge.agent.versions import claude_version
+from acp_bridge.errors import AgentError
+from acp_bridge.interceptors import interceptors
+from acp_bridge.log import Log
+from acp_bridge.modes import BillingMode
+from acp_bridge.preparation import ALL_LAYERS, Layers, Preparation, Surroundings, prepare
+from acp_bridge.protocol.facts import Contradicted, Fact, Refused, Unparseable
+from acp_bridge.protocol.names import BRIDGE_STATUS
+from acp_bridge.protocol.relay import RelayCore
+from acp_bridge.registrar import Registrar
+from acp_bridge.relay import Receive, Relay, Send
+from acp_bridge.settings import Settings
+
+SCHEMA_VERSION = 1
+_BUFFERED_CHUNKS = 16
+
+
+class Bridge:
+    """One run of the bridge, as an async context manager (asyncio and trio).
+
+    Entering decides the mode, writes the launch gate and starts the agent; leaving ends the agent
+    and everything below it.
+
+    Args:
+        settings: what the user asked for.
+        agent: the agent's command line, over the settings' own.
+        client: the client's byte streams; default is `stream`, in memory.
+        command: the argv prefix by which a client can start this bridge again.
+        environ: the environment to start from; default ``os.environ``.
+        cwd: the agent's working directory.
+        log: where events go.
+        layers: which layers are on; only tests give one.
+
+    Raises:
+        AgentError: on entering, the agent is missing or cannot be started.
+        ConfigurationError: on entering, a credential or the state directory cannot be used.
+        RefusedError: on entering, the administrator's settings contradict the mode.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing that an embedder may want to supply
+        self,
+        settings: Settings,
+        *,
+        agent: Sequence[str] | None = None,
+        client: tuple[Receive, Send] | None = None,
+        command: Sequence[str] = ("acp-bridge",),
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        log: Log | None = None,
+        layers: Layers = ALL_LAYERS,
+    ) -> None:
+        self._settings = settings
+        self._agent_argv = agent
+        self._client = client
+        self._command = tuple(command)
+        self._environ = environ
+        self._cwd = cwd
+        self._log = log or Log()
+        self._layers = layers
+        self._ended = anyio.Event()
+        self._exit = AgentExit()
+        self._stream: ObjectStream[bytes] | None = None
+        self._send_end: MemoryObjectSendStream[bytes] | None = None
+        self._preparation: Preparation
+
+    @property
+    def mode(self) -> BillingMode:
+        """Who pays. It cannot change for the life of the run."""
+        return self._settings.mode
+
+    @property
+    def run_id(self) -> str:
+        """The run's id in the registry."""
+        return self._preparation.record.run_id
+
+    @property
+    def evidence(self) -> list[dict[str, Any]]:
+        """What was seen so far of who pays: ``{kind, source, at, value, verdict}``."""
+        return list(self._preparation.record.evidence)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The run's entry in ``acp-bridge status --json``."""
+        return self._preparation.record.document()
+
+    @property
+    def removed(self) -> list[tuple[str, str]]:
+        """Channels that the launch plan took away: (channel, origin)."""
+        return self._preparation.removed
+
+    @property
+    def preparation(self) -> Preparation:
+        """What was decided before the agent was started."""
+        return self._preparation
+
+    @property
+    def stream(self) -> ObjectStream[bytes]:
+        """The ACP byte stream to speak on, where no client streams were given."""
+        if self._stream is None:
+            raise RuntimeError("this bridge speaks to the client streams that it was given")
+        return self._stream
+
+    async def wait(self) -> AgentExit:
+        """Wait until the agent has ended; tells how."""
+        await self._ended.wait()
+        return self._exit
+
+    def end(self) -> None:
+        """Act as if the client had closed its side: the agent is ended in bounded time."""
+        self._relay.end()
+
+    async def __aenter__(self) -> Self:
+        stack = AsyncExitStack()
+        try:
+            await self._prepare(stack)
+            await self._start(stack)
+        except BaseException as error:
+            await _close(stack, error)
+            raise
+        self._cleanup = stack
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._relay.end()
+        with anyio.CancelScope(shield=True):
+            await self._ended.wait()
+        await _close(self._cleanup, error)
+
+    async def _prepare(self, stack: AsyncExitStack) -> None:
+        offset = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+        surroundings = Surroundings(
+            environ=dict(os.environ if self._environ is None else self._environ),
+            cwd=self._cwd or Path.cwd(),
+            layers=self._layers,
+            wall_time=lambda at: offset + timedelta(seconds=at),
+        )
+        self._preparation = await anyio.to_thread.run_sync(
+            partial(prepare, self._settings, surroundings, agent=self._agent_argv)
+        )
+        stack.callback(self._preparation.directory.close)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        preparation = self._preparation
+        command, record = preparation.agent, preparation.record
+        if command is None:
+            raise AgentError("no agent was prepared", hint="this is a defect; please report it")
+        record.claude_version = claude_version(command.claude)
+        record.remove(preparation.removed)
+        record.declare(preparation.plan.credential_class.value, "launch plan")
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        registrar = Registrar(preparation.directory, record)
+        await tasks.start(registrar.run)
+        stack.push_async_callback(registrar.finish)
+        agent = await stack.enter_async_context(
+            start_agent(
+                command.argv,
+                env=preparation.environment,
+                cwd=self._cwd,
+                on_stderr_line=lambda line: self._log.info("agent", stderr=line),
+            )
+        )
+        receive, send = self._client or self._in_memory(stack)
+        core = RelayCore(
+            self.mode,
+            interceptors(preparation, self._command, self._layers),
+            on_violation=self._settings.on_violation,
+            agent_kind=self._settings.agent_kind,
+            max_client_line_bytes=self._settings.max_line_bytes,
+            max_agent_line_bytes=self._settings.max_line_bytes,
+        )
+        self._relay = Relay(
+            core, agent, receive=receive, send=send, observe=self._observe, answer=self._answer
+        )
+        tasks.start_soon(self._run_relay)
+
+    async def _run_relay(self) -> None:
+        try:
+            self._exit = await self._relay.run()
+        finally:
+            if self._send_end is not None:
+                self._send_end.close()
+            self._ended.set()
+        self._log.info("agent_ended", how=self._exit.text)
+
+    def _in_memory(self, stack: AsyncExitStack) -> tuple[Receive, Send]:
+        to_bridge, from_client = anyio.create_memory_object_stream[bytes](_BUFFERED_CHUNKS)
+        to_client, from_bridge = anyio.create_memory_object_stream[bytes](_BUFFERED_CHUNKS)
+        for end in (to_bridge, from_client, to_client, from_bridge):
+            stack.callback(end.close)
+        self._stream = StapledObjectStream(to_bridge, from_bridge)
+        self._send_end = to_client
+        return from_client, to_client
+
+    def _observe(self, fact: Fact) -> None:
+        self._preparation.record.see(fact)
+        match fact:
+            case Contradicted(reason, sentence):
+                self._log.warning("violation", reason=str(reason), detail=sentence)
+            case Refused(method, _, reason, sentence):
+                self._log.warning("refused", method=method, reason=str(reason), detail=sentence)
+            case Unparseable(side, count):
+                self._log.warning("unparseable_line", side=str(side), count=count)
+            case _:
+                self._log.debug("fact", fact=repr(fact))
+
+    def _answer(self, method: str) -> bytes | None:
+        if method != BRIDGE_STATUS:
+            return None
+        document = {"schema_version": SCHEMA_VERSION, "bridges": [self.status]}
+        return json.dumps(document).encode()
+
+
+async def _close(stack: AsyncExitStack, error: BaseException | None) -> None:
+    """Leave what was entered.
+
+    An error of the caller's own is not handed to the task group, which would wrap it in an
+    exception group; a cancellation must be, so that it reaches the scope that it is for.
+    """
+    if isinstance(error, anyio.get_cancelled_exc_class()):
+        await stack.__aexit__(type(error), error, error.__traceback__)
+    else:
+        await stack.aclose()

@@ -1,0 +1,156 @@
+"""From ``sys.argv`` to a command and its settings.
+
+Three shapes share one command line: ``acp-bridge COMMAND …``, the bare bridge with an agent's own
+command line after ``--``, and the sign-in form, where an ACP client appends ``--cli …`` to whatever
+command it was configured with. The last two are cut off before argparse looks at the rest.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NoReturn
+
+from acp_bridge import __version__
+from acp_bridge.errors import ConfigurationError
+
+COMMANDS: Mapping[str, str] = {
+    "run": "the stdio bridge for ACP clients (the default command)",
+    "exec": "run any Claude Code command in the billing mode",
+    "ask": "one prompt, the answer on stdout, mode and evidence on stderr",
+    "demo": "a real turn on the embedded endpoint: no account, no internet",
+    "status": "which runs there are, in which mode, with which evidence",
+}
+
+EPILOG = """\
+examples:
+  acp-bridge                                      bridge to the installed agent, subscription
+  acp-bridge --mode api-key -- claude-agent-acp   bridge to this agent, API key
+  acp-bridge exec -- claude -p "hello"            Claude Code itself, in the mode
+  acp-bridge demo                                 see it work without an account
+
+Every setting is also an environment variable (ACP_BRIDGE_MODE) and a key of the configuration
+file (mode = "api-key"). Credentials have no flag: ACP_BRIDGE_API_KEY, _API_KEY_FILE,
+_API_KEY_COMMAND, _API_KEY_KEYRING; ACP_BRIDGE_ENDPOINT_TOKEN, _ENDPOINT_API_KEY, _ENDPOINT_HEADERS.
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A parsed command line.
+
+    Attributes:
+        command: the name in `COMMANDS`.
+        flags: settings given as flags, by setting name.
+        options: the command's own options.
+        after_dashes: what stood after ``--``, or ``None`` without it.
+        cli: what stood after ``--cli``, or ``None`` without it.
+    """
+
+    command: str
+    flags: dict[str, str]
+    options: argparse.Namespace
+    after_dashes: tuple[str, ...] | None
+    cli: tuple[str, ...] | None
+
+    def run(self) -> int:
+        """Run the command; returns the exit status."""
+        module = import_module(f"acp_bridge.cli.{_module(self.command)}")
+        run: Callable[[Arguments], int] = module.run
+        return run(self)
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Read a command line.
+
+    Raises:
+        ConfigurationError: wrong usage.
+    """
+    own, after, cli = _cut(list(argv))
+    namespace = _parser().parse_args(own)
+    values = vars(namespace)
+    command = values.pop("command", None) or "run"
+    flags = {
+        name.removeprefix("setting_"): values.pop(name)
+        for name in list(values)
+        if name.startswith("setting_")
+    }
+    if command == "run":
+        if after is not None and not after and cli is None:
+            raise ConfigurationError(
+                "no agent after --", hint="write the agent's command line there, or leave out --"
+            )
+    elif cli is not None:
+        after, cli = (*(after or ()), "--cli", *cli), None
+    return Arguments(command, flags, namespace, after, cli)
+
+
+def _cut(
+    argv: list[str],
+) -> tuple[list[str], tuple[str, ...] | None, tuple[str, ...] | None]:
+    cli: tuple[str, ...] | None = None
+    after: tuple[str, ...] | None = None
+    if "--cli" in argv:
+        at = argv.index("--cli")
+        argv, cli = argv[:at], tuple(argv[at + 1 :])
+    if "--" in argv:
+        at = argv.index("--")
+        argv, after = argv[:at], tuple(argv[at + 1 :])
+    return argv, after, cli
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is a `ConfigurationError`: one line and a hint."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(message, hint=f"see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="acp-bridge",
+        description="Run Claude Code behind an ACP client in one billing mode, and see who pays.",
+        usage="acp-bridge [options] [COMMAND] [options] [-- AGENT ARGV...]",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"acp-bridge {__version__}")
+    _add_settings(parser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
+    )
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            allow_abbrev=False,
+        )
+        module = import_module(f"acp_bridge.cli.{_module(name)}")
+        module.add_arguments(command)
+        _add_settings(command)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    from acp_bridge.settings import SECRETS, Settings  # noqa: PLC0415 - heavy
+
+    group = parser.add_argument_group("settings")
+    for name, field in Settings.model_fields.items():
+        if name in SECRETS:
+            continue
+        options: dict[str, Any] = {"metavar": name.split("_")[-1].upper()}
+        if field.annotation is bool:
+            options = {"action": "store_const", "const": "1"}
+        group.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=f"setting_{name}",
+            default=argparse.SUPPRESS,
+            help=field.description,
+            **options,
+        )
+
+
+def _module(command: str) -> str:
+    return "execute" if command == "exec" else command

@@ -1,0 +1,42 @@
+"""The one line on stderr that says who pays, at the start of every run."""
+
+import sys
+from collections.abc import Sequence
+
+from acp_bridge.launch.plan import LaunchPlan
+from acp_bridge.modes import AgentKind, BillingMode
+from acp_bridge.settings import Settings
+
+SHOWN_CHANNELS = 6
+
+_CREDENTIALS = {
+    "login": "the stored claude.ai login",
+    "oauth_token": "the subscription token in the environment",
+    "api_key": "an API key",
+    "bearer": "the endpoint's token",
+    "headers": "the endpoint's headers",
+    "no_auth": "no credential",
+}
+
+
+def show_banner(settings: Settings, plan: LaunchPlan, removed: Sequence[tuple[str, str]]) -> None:
+    """Write the banner, and the hint for a key that nobody decided to leave out."""
+    parts = [
+        f"mode {plan.mode} ({plan.mode.letter})",
+        f"pays with {_CREDENTIALS[plan.form]}, charged to {plan.bucket}",
+    ]
+    if settings.agent_kind is AgentKind.OTHER:
+        parts = [f"mode {plan.mode} ({plan.mode.letter})", "guarantees: none (not a Claude agent)"]
+    elif removed:
+        names = list(dict.fromkeys(f"{channel} ({origin})" for channel, origin in removed))
+        shown = ", ".join(names[:SHOWN_CHANNELS])
+        more = f" and {len(names) - SHOWN_CHANNELS} more" if len(names) > SHOWN_CHANNELS else ""
+        parts.append(f"removed {shown}{more}")
+    else:
+        parts.append("nothing had to be removed")
+    sys.stderr.write("acp-bridge: " + " · ".join(parts) + "\n")
+    if plan.api_key_found and plan.mode is BillingMode.SUBSCRIPTION and settings.is_default("mode"):
+        sys.stderr.write(
+            "hint: an API key was found and removed; set ACP_BRIDGE_MODE=api-key to use it\n"
+        )
+    sys.stderr.flush()

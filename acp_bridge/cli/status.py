@@ -1,0 +1,30 @@
+"""``acp-bridge status``: which runs there are, in which mode, with which evidence."""
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from acp_bridge.cli.arguments import Arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own options."""
+    parser.add_argument("--json", action="store_true", help="print the document, not the page")
+    parser.add_argument("--run", metavar="RUN_ID", dest="run_id", help="one run only")
+
+
+def run(arguments: "Arguments") -> int:
+    """Print the runs that the registry holds."""
+    from acp_bridge.inspect.status import render, status_document  # noqa: PLC0415 - with its command
+    from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
+
+    options = arguments.options
+    settings = load_settings(arguments.flags)
+    document = status_document(settings.state_dir, options.run_id)
+    if options.json:
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        sys.stdout.write(render(document, only=options.run_id is not None))
+    return 0

@@ -1,0 +1,235 @@
+"""The credential of a run: where it comes from, checked once, never shown.
+
+Sources come in as plain arguments; which settings they stem from is the caller's business. No error
+here repeats a value.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from acp_bridge.errors import ConfigurationError
+
+COMMAND_TIMEOUT_SECONDS = 30.0
+_SUBSCRIPTION_START = "sk-ant-oat"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the plan hands to Claude Code.
+
+    Args:
+        form: which launch of ``credential-channels.toml`` it is for: ``api_key``, ``oauth_token``,
+            ``bearer``, ``headers`` or ``no_auth``.
+        slots: the values by slot name (``api_key``, ``bearer``, ``headers``); secret.
+        source: where it came from, for people.
+    """
+
+    form: str
+    slots: Mapping[str, str] = field(repr=False)
+    source: str
+
+
+def api_key(value: str, *, source: str) -> Credential:
+    """An API key that goes out as ``x-api-key``.
+
+    Raises:
+        ConfigurationError: it cannot be an API key.
+    """
+    key = _token(value, what="API key", source=source)
+    if key.startswith(_SUBSCRIPTION_START):
+        raise ConfigurationError(
+            f"the API key from {source} is a subscription token, which is no API key",
+            hint="Use mode subscription for it, or give a Console API key.",
+        )
+    return Credential("api_key", {"api_key": key}, source)
+
+
+def oauth_token(value: str, *, source: str) -> Credential:
+    """A token of ``claude setup-token``, which the plan pays for.
+
+    Raises:
+        ConfigurationError: it cannot be such a token.
+    """
+    token = _token(value, what="subscription token", source=source)
+    if not token.startswith(_SUBSCRIPTION_START):
+        raise ConfigurationError(
+            f"the value from {source} is not a subscription token",
+            hint="Run `claude setup-token` for one, or unset it to use the stored login.",
+        )
+    return Credential("oauth_token", {"oauth_token": token}, source)
+
+
+def endpoint_credential(
+    *,
+    token: str | None = None,
+    key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    no_auth: bool = False,
+) -> Credential:
+    """The credential of mode C: a bearer token, an ``x-api-key``, headers, or none at all.
+
+    Headers may come beside a token or a key.
+
+    Raises:
+        ConfigurationError: none or several were given, or a value cannot go into a header.
+    """
+    chosen = [name for name, given in (("token", token), ("key", key)) if given]
+    if len(chosen) > 1 or (no_auth and (chosen or headers)):
+        raise ConfigurationError(
+            "several credentials were given for the endpoint",
+            hint="Keep one of ENDPOINT_TOKEN, ENDPOINT_API_KEY and ENDPOINT_NO_AUTH.",
+        )
+    slots = {"headers": header_lines(headers)} if headers else {}
+    if token:
+        slots["bearer"] = _token(token, what="token", source="ENDPOINT_TOKEN")
+        return Credential("bearer", slots, "ENDPOINT_TOKEN")
+    if key:
+        slots["api_key"] = _token(key, what="API key", source="ENDPOINT_API_KEY")
+        return Credential("api_key", slots, "ENDPOINT_API_KEY")
+    if headers:
+        return Credential("headers", slots, "ENDPOINT_HEADERS")
+    if no_auth:
+        return Credential("no_auth", {}, "ENDPOINT_NO_AUTH")
+    raise ConfigurationError(
+        "mode endpoint has no credential",
+        hint="Set ENDPOINT_TOKEN, ENDPOINT_API_KEY or ENDPOINT_HEADERS, or ENDPOINT_NO_AUTH=1.",
+    )
+
+
+def header_lines(headers: Mapping[str, str]) -> str:
+    """Headers the way Claude Code takes them: one ``Name: value`` a line.
+
+    Raises:
+        ConfigurationError: a name or value cannot be a header.
+    """
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(
+                "ENDPOINT_HEADERS has a name that cannot be a header",
+                hint="Use letters, digits and hyphens.",
+            )
+        if any(ord(letter) < ord(" ") for letter in value):
+            raise ConfigurationError(
+                f"ENDPOINT_HEADERS has a line break in {name}", hint="Give the value on one line."
+            )
+    return "\n".join(f"{name}: {value}" for name, value in headers.items())
+
+
+def resolve_api_key(
+    *,
+    value: str | None = None,
+    file: Path | None = None,
+    command: str | None = None,
+    keyring: str | None = None,
+    inherited: str | None = None,
+) -> Credential:
+    """Mode A's key from the one source that was given, else the inherited one.
+
+    Args:
+        value: the key itself (``API_KEY``).
+        file: a file that holds it (``API_KEY_FILE``).
+        command: a command line that prints it (``API_KEY_COMMAND``); no shell is involved.
+        keyring: ``service/account`` in the system's keyring (``API_KEY_KEYRING``).
+        inherited: the key in the environment the bridge was started with.
+
+    Raises:
+        ConfigurationError: no source, several, one that does not answer, or no API key in it.
+    """
+    given = {"API_KEY": value, "API_KEY_FILE": file, "API_KEY_COMMAND": command}
+    given["API_KEY_KEYRING"] = keyring
+    chosen = [name for name, source in given.items() if source is not None]
+    if len(chosen) > 1:
+        raise ConfigurationError(
+            f"the API key has several sources: {', '.join(chosen)}", hint="Keep one of them."
+        )
+    if value is not None:
+        return api_key(value, source="API_KEY")
+    if file is not None:
+        return api_key(_read(file), source="API_KEY_FILE")
+    if command is not None:
+        return api_key(_run(_words(command), "API_KEY_COMMAND"), source="API_KEY_COMMAND")
+    if keyring is not None:
+        return api_key(_run(_lookup(keyring), "API_KEY_KEYRING"), source="API_KEY_KEYRING")
+    if inherited:
+        return api_key(inherited, source="the environment")
+    raise ConfigurationError(
+        "mode api-key has no API key",
+        hint="Set API_KEY_FILE, API_KEY_COMMAND, API_KEY_KEYRING or API_KEY.",
+    )
+
+
+def _token(value: str, *, what: str, source: str) -> str:
+    token = value.strip()
+    if not token:
+        raise ConfigurationError(f"the {what} from {source} is empty", hint="Check the source.")
+    if any(not "!" <= letter <= "~" for letter in token):
+        raise ConfigurationError(
+            f"the {what} from {source} has blanks or other characters that no {what} has",
+            hint="Make sure that the source holds the value and nothing else.",
+        )
+    return token
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        raise ConfigurationError(
+            f"the file {file} that API_KEY_FILE names cannot be read",
+            hint="Check the path and its permissions.",
+        ) from exc
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as exc:
+        raise ConfigurationError(
+            "API_KEY_COMMAND has an open quote", hint="Close it; no shell is involved."
+        ) from exc
+    if not words:
+        raise ConfigurationError("API_KEY_COMMAND is empty", hint="Give a command line.")
+    return words
+
+
+def _lookup(keyring: str) -> list[str]:
+    service, slash, account = keyring.partition("/")
+    if not slash or not service or not account:
+        raise ConfigurationError(
+            "API_KEY_KEYRING does not name an entry", hint="Write it as SERVICE/ACCOUNT."
+        )
+    if sys.platform == "darwin":
+        return ["security", "find-generic-password", "-s", service, "-a", account, "-w"]
+    return ["secret-tool", "lookup", "service", service, "username", account]
+
+
+def _run(command: list[str], source: str) -> str:
+    try:
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_SECONDS,
+            check=True,
+            text=True,
+        )
+    except FileNotFoundError as exc:
+        raise ConfigurationError(
+            f"the program {command[0]} that {source} needs is not there", hint="Install it."
+        ) from exc
+    except subprocess.TimeoutExpired as exc:
+        raise ConfigurationError(
+            f"{source} did not answer within {COMMAND_TIMEOUT_SECONDS:.0f} s",
+            hint="Use one that asks nothing.",
+        ) from exc
+    except (OSError, ValueError, subprocess.CalledProcessError) as exc:
+        raise ConfigurationError(
+            f"{source} did not give a key", hint=f"Run {command[0]} by hand to see why."
+        ) from exc
+    return result.stdout

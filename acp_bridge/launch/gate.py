@@ -1,0 +1,343 @@
+"""The launch gate: the last program before Claude Code is executed.
+
+It runs as a script of its own under ``python -I -S``, so it imports the standard library only and
+nothing of this package; `acp_bridge.launch.launcher` writes its source and the sealed plan into one
+file. The plan's values (the credential, the user's own proxy) come from a second file, whose digest
+is in the sealed plan: nothing that the environment says can swap either.
+
+Everything that can go wrong ends in one line on stderr and exit status 3, never in Claude Code.
+"""
+# The gate runs before every Claude Code: importing pathlib or typing would add half to its time.
+# ruff: noqa: PTH105, PTH109, PTH110, PTH118, PTH120, PTH123
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    Settings = dict[str, Any]
+    Plan = Mapping[str, Any]
+
+REFUSED = 3
+SETTINGS = "--settings"
+MANAGED = "--managed-settings"
+TAKES_NO_VALUE = ("-p", "--print")
+
+
+class GateError(Exception):
+    """Why the gate does not start Claude Code: one sentence without values."""
+
+
+# --- environment ------------------------------------------------------------------------------
+
+
+def is_channel(plan: Plan, name: str) -> bool:
+    """Whether a variable is the plan's business, by name or by pattern."""
+    action = plan["actions"].get(name)
+    if action is not None:
+        return bool(action != "keep")
+    return any(re.match(pattern, name) for pattern in plan["patterns"])
+
+
+def scrub(plan: Plan, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment Claude Code gets: channels removed, the user's own and the plan's put back.
+
+    Args:
+        plan: the sealed plan with its values.
+        environment: the environment to start from; it is not changed.
+    """
+    scrubbed = {name: value for name, value in environment.items() if not is_channel(plan, name)}
+    scrubbed.update(plan["own"])
+    scrubbed.update(plan["set"])
+    search_path = plan["search_path"]
+    scrubbed[search_path] = launcher_first(plan, environment.get(search_path, os.defpath))
+    return scrubbed
+
+
+def launcher_first(plan: Plan, search_path: str) -> str:
+    """A search path with the launcher's folder first and nowhere else."""
+    folders = [part for part in search_path.split(os.pathsep) if part != plan["bin_dir"]]
+    return os.pathsep.join([plan["bin_dir"], *folders])
+
+
+# --- arguments --------------------------------------------------------------------------------
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Take the settings options out of a command line.
+
+    Returns:
+        The remaining arguments, the ``--settings`` values and the ``--managed-settings`` values, in
+        the order in which they came.
+
+    Raises:
+        GateError: an option has no value, or cannot be told from a prompt.
+    """
+    remaining: list[str] = []
+    settings: list[str] = []
+    managed: list[str] = []
+    found = {SETTINGS: settings, MANAGED: managed}
+    position = 0
+    while position < len(arguments):
+        argument = arguments[position]
+        if argument == "--":
+            _check_terminator(remaining, arguments[position + 1 :])
+            remaining.extend(arguments[position:])
+            break
+        option, equals, value = argument.partition("=")
+        if option in found:
+            if not equals:
+                position += 1
+                if position == len(arguments):
+                    raise GateError(f"{option} has no value")
+                value = arguments[position]
+            found[option].append(value)
+        else:
+            remaining.append(argument)
+        position += 1
+    return remaining, settings, managed
+
+
+def _check_terminator(before: Sequence[str], after: Sequence[str]) -> None:
+    # An option that takes a value also takes `--` for it, and Claude Code then reads on: settings
+    # behind such a `--` would be options again.
+    hidden = any(argument.partition("=")[0] in (SETTINGS, MANAGED) for argument in after)
+    if hidden and before and before[-1].startswith("-") and before[-1] not in TAKES_NO_VALUE:
+        raise GateError(f"{SETTINGS} behind `{before[-1]} --` cannot be told from a prompt")
+
+
+def read_settings(value: str, option: str = SETTINGS) -> Settings:
+    """One settings value: inline JSON, or the path of a JSON file relative to the working folder.
+
+    Raises:
+        GateError: it is neither, or no JSON object.
+    """
+    text = value
+    if not value.strip():
+        return {}
+    if not value.lstrip().startswith("{"):
+        try:
+            with open(value, encoding="utf-8-sig") as file:
+                text = file.read()
+        except (OSError, ValueError):
+            raise GateError(f"the file that {option} names cannot be read") from None
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError):
+        raise GateError(f"{option} is not valid JSON") from None
+    if not isinstance(settings, dict):
+        raise GateError(f"{option} is not a JSON object")
+    if not isinstance(settings.get("env") or {}, dict):
+        raise GateError(f"env in {option} is not a JSON object")
+    return settings
+
+
+# --- settings ---------------------------------------------------------------------------------
+
+
+def merge_settings(base: Mapping[str, Any], pins: Mapping[str, Any]) -> Settings:
+    """Settings with the pins on top: objects are merged key by key, anything else is replaced."""
+    merged = dict(base)
+    for key, value in pins.items():
+        under = merged.get(key)
+        if isinstance(value, dict):
+            merged[key] = merge_settings(under if isinstance(under, dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def variables_in_settings_files(plan: Plan, cwd: str) -> Settings:
+    """Every variable that a settings file of the user or around the working folder sets.
+
+    Folders above the working folder are included: reading one file too many only blanks a name
+    that no one may set anyway.
+    """
+    folders = [cwd]
+    while os.path.dirname(folders[-1]) != folders[-1]:
+        folders.append(os.path.dirname(folders[-1]))
+    paths = list(plan["user_settings"])
+    for folder in reversed(folders):
+        paths.extend(os.path.join(folder, name) for name in plan["project_settings"])
+    variables: Settings = {}
+    for path in paths:
+        variables.update(_env_of(path))
+    return variables
+
+
+def _env_of(path: str) -> Settings:
+    # Claude Code drops a settings file that is not valid JSON, so there is nothing to pin against.
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            env = json.load(file).get("env")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}
+    return env if isinstance(env, dict) else {}
+
+
+def pinned_settings(
+    plan: Plan, variables: Mapping[str, Any], environment: Mapping[str, str]
+) -> Settings:
+    """The pins of this start: the plan's, and blanks for channels that only a file named.
+
+    Args:
+        plan: the sealed plan with its values.
+        variables: what settings files and the caller's settings set.
+        environment: the environment Claude Code gets.
+    """
+    env = {**plan["pins"]["env"], **plan["pinned_env"]}
+    for name in variables:
+        if name in plan["pins_if_named"]:
+            env[name] = plan["own_pins"].get(name, "")
+        elif name not in plan["actions"] and is_channel(plan, name):
+            env[name] = ""
+    search_path = plan["search_path"]
+    chosen = variables.get(search_path)
+    if not isinstance(chosen, str) or not chosen:
+        chosen = environment[search_path]
+    env[search_path] = launcher_first(plan, chosen)
+    return merge_settings(plan["pins"], {"env": env})
+
+
+def harmless_policy(plan: Plan, managed: Sequence[str]) -> Settings:
+    """What ``--managed-settings`` may still say once the channels are out of it."""
+    merged: Settings = {}
+    for value in managed:
+        merged = merge_settings(merged, read_settings(value, MANAGED))
+    env = merged.pop("env", None) or {}
+    kept = {name: value for name, value in env.items() if not is_channel(plan, name)}
+    policy = {key: value for key, value in merged.items() if key not in plan["policy_keys"]}
+    return {**policy, "env": kept} if kept else policy
+
+
+def settings_file(plan: Plan, target: str, base: Settings, pins: Settings) -> str:
+    """Write the merged settings and return their path; settings that do not load are left out."""
+    merged = merge_settings(base, pins)
+    if merged == pins or _loads(plan, target, merged):
+        return _write(plan, merged)
+    _say("Claude Code does not load the settings it was given; they are left out, the pins hold")
+    return _write(plan, pins)
+
+
+def _loads(plan: Plan, target: str, settings: Settings) -> bool:
+    """Whether the real program takes the settings, seen by an effect they have when it does."""
+    import subprocess  # noqa: PLC0415 — most starts do without it
+
+    trial = plan["trial"]
+    file = _write(plan, merge_settings(settings, {"env": trial["env"]}))
+    verdict = f"{file}.{_digest(target)[:16]}"
+    try:
+        with open(verdict, encoding="ascii") as known:
+            return known.read() == "loads"
+    except FileNotFoundError:
+        pass
+    try:
+        result = subprocess.run(
+            [target, SETTINGS, file, *trial["arguments"]],
+            env=trial["environment"],
+            cwd=trial["folder"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=trial["timeout_seconds"],
+            check=False,
+        )
+        loads = bool(json.loads(result.stdout)[trial["field"]] == trial["loaded"])
+    except (OSError, ValueError, TypeError, LookupError, subprocess.TimeoutExpired):
+        loads = False
+    _write_private(verdict, "loads" if loads else "does not load")
+    return loads
+
+
+def _write(plan: Plan, settings: Settings) -> str:
+    text = json.dumps(settings, sort_keys=True)
+    path = os.path.join(plan["settings_dir"], _digest(text) + ".json")
+    if not os.path.exists(path):
+        _write_private(path, text)
+    return path
+
+
+def _write_private(path: str, text: str) -> None:
+    temporary = f"{path}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+# --- start ------------------------------------------------------------------------------------
+
+
+def unseal(sealed_text: str) -> Plan:
+    """The sealed plan with the values it was sealed with.
+
+    Raises:
+        GateError: the values are gone, or are others.
+    """
+    sealed = json.loads(sealed_text)
+    try:
+        with open(sealed["values"], encoding="ascii") as file:
+            values = file.read()
+    except (OSError, ValueError):
+        raise GateError("the values of the launch plan cannot be read") from None
+    if _digest(values) != sealed["values_sha256"]:
+        raise GateError("the values of the launch plan were changed")
+    return {**sealed, **json.loads(values)}
+
+
+def command(
+    plan: Plan, target: str, arguments: Sequence[str], environment: Mapping[str, str], cwd: str
+) -> tuple[list[str], dict[str, str]]:
+    """What to execute: the argument list and the environment.
+
+    Raises:
+        GateError: the arguments cannot be understood.
+    """
+    remaining, given, managed = split_arguments(arguments)
+    base: Settings = {}
+    for value in given:
+        base = merge_settings(base, read_settings(value))
+    scrubbed = scrub(plan, environment)
+    variables = {**variables_in_settings_files(plan, cwd), **(base.get("env") or {})}
+    pins = pinned_settings(plan, variables, scrubbed)
+    line = [target, SETTINGS, settings_file(plan, target, base, pins)]
+    policy = harmless_policy(plan, managed)
+    if policy:
+        line += [MANAGED, json.dumps(policy)]
+    return line + remaining, scrubbed
+
+
+def main(sealed_text: str, target_name: str, arguments: Sequence[str]) -> int:
+    """Apply the sealed plan to this process and become Claude Code; returns only on refusal.
+
+    Args:
+        sealed_text: the plan as JSON.
+        target_name: which Claude Code: ``agent`` or ``nested``.
+        arguments: the command line meant for it.
+    """
+    try:
+        plan = unseal(sealed_text)
+        target = plan["targets"][target_name]
+        line, environment = command(plan, target, arguments, os.environ, os.getcwd())
+        os.execve(target, line, environment)  # noqa: S606 — becoming Claude Code is the point
+    except GateError as error:
+        _say(str(error))
+    except OSError as error:
+        _say(f"Claude Code cannot be started: {error.strerror}")
+    return REFUSED
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"acp-bridge launch gate: {sentence}\n")

@@ -1,0 +1,273 @@
+"""From settings to a run that can be started: agent found, plan sealed, launch gate written.
+
+Everything that decides who pays happens here, once, before a program is started.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from acp_bridge.agent.find import AgentCommand, find_agent, find_own_claude
+from acp_bridge.errors import AgentError, RefusedError
+from acp_bridge.launch.channels import Channels, load_channels
+from acp_bridge.launch.credentials import Credential, endpoint_credential, resolve_api_key
+from acp_bridge.launch.launcher import Launcher, write_launcher
+from acp_bridge.launch.managed import contradictions, resolve_managed_settings
+from acp_bridge.launch.plan import LaunchPlan, make_plan
+from acp_bridge.launch.settings_files import Folders, survey
+from acp_bridge.ledger.runs import RunDirectory, new_run_id, sweep
+from acp_bridge.modes import AgentKind, BillingMode
+from acp_bridge.run_record import GUARANTEES_NONE, RunRecord
+from acp_bridge.settings import ANTHROPIC_API, PREFIX, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Which layers of enforcement are on. Only tests switch one off, to see the others alone."""
+
+    gate: bool = True
+    lock: bool = True
+    evidence: bool = True
+
+
+ALL_LAYERS = Layers()
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A run that can be started.
+
+    Attributes:
+        settings: what the user asked for.
+        channels: the channels the plan was made from.
+        plan: the sealed decision.
+        directory: the run's private directory.
+        record: the run's status document in the making.
+        agent: how to start the agent; None for `prepare_command`.
+        launcher: the written launch gate; None where the agent is not a Claude adapter.
+        environment: the whole environment of what is started; may hold secrets.
+        folders: where Claude Code keeps settings and logins for this user.
+        removed: what was taken away, as (channel, origin).
+    """
+
+    settings: Settings
+    channels: Channels
+    plan: LaunchPlan
+    directory: RunDirectory
+    record: RunRecord
+    agent: AgentCommand | None
+    launcher: Launcher | None
+    environment: Mapping[str, str] = field(repr=False)
+    folders: Folders
+
+    @property
+    def removed(self) -> list[tuple[str, str]]:
+        """Channels that the plan took away, each with its origin."""
+        return [(removal.channel, removal.origin) for removal in self.plan.removed]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run is started from, beside its settings.
+
+    Attributes:
+        environ: the environment that the bridge was started with; may hold secrets.
+        cwd: where the agent starts; the project settings there are looked at.
+        layers: which layers are on.
+        wall_time: the wall time of a moment on the relay's clock (seconds).
+    """
+
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    cwd: Path = field(default_factory=Path.cwd)
+    layers: Layers = ALL_LAYERS
+    wall_time: Callable[[float], datetime] = lambda at: datetime.fromtimestamp(at, UTC)
+
+    @property
+    def search_path(self) -> str:
+        """Where programs are looked up."""
+        return self.environ.get("PATH", os.defpath)
+
+
+def prepare(
+    settings: Settings, surroundings: Surroundings, *, agent: Sequence[str] | None = None
+) -> Preparation:
+    """Decide the run of an ACP agent and write its launch gate.
+
+    Args:
+        settings: what the user asked for.
+        surroundings: what the run is started from.
+        agent: the agent's command line, over the settings' own.
+
+    Raises:
+        AgentError: the agent or Claude Code is missing.
+        ConfigurationError: the credential is missing or wrong, or the state cannot be written.
+        RefusedError: the administrator's settings contradict the mode.
+    """
+    command = find_agent(
+        agent or settings.agent,
+        prefix=Path(sys.prefix),
+        data_dir=platformdirs.user_data_path("acp-bridge"),
+        path=surroundings.search_path,
+    )
+    return _prepared(settings, surroundings, command)
+
+
+def prepare_command(settings: Settings, surroundings: Surroundings) -> Preparation:
+    """Decide a run that has no ACP agent: Claude Code itself, for ``exec``.
+
+    Raises:
+        BridgeError: as `prepare`.
+    """
+    try:
+        return prepare(settings, surroundings)
+    except AgentError:
+        return _prepared(settings, surroundings, None)
+
+
+def _prepared(
+    settings: Settings, surroundings: Surroundings, command: AgentCommand | None
+) -> Preparation:
+    environ = surroundings.environ
+    channels = load_channels()
+    folders = Folders.of(channels, environ)
+    is_claude = settings.agent_kind is not AgentKind.OTHER
+    if is_claude:
+        _heed_the_administrator(channels, settings.mode, folders)
+    plan = make_plan(
+        channels,
+        mode=settings.mode,
+        inherited=environ,
+        credential=_credential(settings, environ.get(channels.roles["api_key"])),
+        upstream=_upstream(settings),
+        files=survey(channels, folders, surroundings.cwd),
+    )
+    now = datetime.now(UTC)
+    sweep(settings.state_dir, now)
+    directory = RunDirectory.create(settings.state_dir, new_run_id(now))
+    try:
+        launcher = None
+        environment: Mapping[str, str] = _without_own(environ)
+        if is_claude and surroundings.layers.gate:
+            launcher = write_launcher(
+                plan,
+                directory.path,
+                claude=_claude(settings, command, surroundings.search_path),
+                nested_claude=find_own_claude(surroundings.search_path, [settings.state_dir]),
+            )
+            environment = launcher.environment
+    except BaseException:
+        directory.close()
+        raise
+    record = RunRecord(
+        run_id=directory.path.name,
+        pid=os.getpid(),
+        mode=plan.mode,
+        credential_class=plan.credential_class,
+        bucket=plan.bucket,
+        guard=settings.guard,
+        clock=lambda: datetime.now(UTC),
+        wall_time=surroundings.wall_time,
+        started_at=now,
+    )
+    if not is_claude:
+        record.guarantees = GUARANTEES_NONE
+    return Preparation(
+        settings=settings,
+        channels=channels,
+        plan=plan,
+        directory=directory,
+        record=record,
+        agent=command,
+        launcher=launcher,
+        environment=environment,
+        folders=folders,
+    )
+
+
+def _heed_the_administrator(channels: Channels, mode: BillingMode, folders: Folders) -> None:
+    """Managed settings are never fought: what contradicts the mode refuses the start."""
+    managed = resolve_managed_settings(channels, cached=folders.config / "remote-settings.json")
+    found = contradictions(channels, managed, mode)
+    if found:
+        raise RefusedError(
+            f"managed settings contradict mode {mode}: {found[0]}",
+            hint="ask the administrator, or choose the mode that those settings ask for",
+        )
+
+
+def _credential(settings: Settings, inherited: str | None) -> Credential | None:
+    match settings.mode:
+        case BillingMode.API_KEY:
+            return resolve_api_key(
+                value=settings.api_key.get_secret_value() if settings.api_key else None,
+                file=settings.api_key_file,
+                command=settings.api_key_command,
+                keyring=settings.api_key_keyring,
+                inherited=inherited,
+            )
+        case BillingMode.ENDPOINT:
+            token, key = settings.endpoint_token, settings.endpoint_api_key
+            headers = settings.endpoint_headers
+            return endpoint_credential(
+                token=token.get_secret_value() if token else None,
+                key=key.get_secret_value() if key else None,
+                headers={name: value.get_secret_value() for name, value in headers.items()}
+                if headers
+                else None,
+                no_auth=settings.endpoint_no_auth,
+            )
+        case BillingMode.SUBSCRIPTION:
+            return None
+
+
+def _upstream(settings: Settings) -> str | None:
+    if settings.mode is BillingMode.ENDPOINT:
+        return settings.endpoint_url
+    if settings.upstream_url is None or settings.upstream_url.rstrip("/") == ANTHROPIC_API:
+        return None
+    return settings.upstream_url
+
+
+def _claude(settings: Settings, command: AgentCommand | None, search_path: str) -> Path:
+    """The Claude Code executable behind the gate."""
+    if settings.claude is not None:
+        named = shutil.which(settings.claude.expanduser(), path=search_path)
+        if named is None:
+            raise AgentError(
+                f"{settings.claude} ({settings.origin('claude')}) is not a program",
+                hint="name the Claude Code executable, or leave it out",
+            )
+        return Path(named)
+    if command is not None and command.claude is not None:
+        return command.claude
+    own = find_own_claude(search_path, [settings.state_dir])
+    if own is None:
+        raise AgentError(
+            "no Claude Code was found beside the agent or on PATH",
+            hint=f"name it in {PREFIX}CLAUDE, or set {PREFIX}AGENT_KIND=other for another agent",
+        )
+    return own
+
+
+def _without_own(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
+
+
+def card_meta(record: RunRecord, version: str) -> dict[str, Any]:
+    """The members of ``_meta["acp_bridge"]`` on the ``initialize`` result."""
+    return {
+        "version": version,
+        "run_id": record.run_id,
+        "mode": record.mode.value,
+        "mode_letter": record.mode.letter,
+        "credential_class": record.credential_class.value,
+        "bucket": record.bucket.value,
+        "guard": record.guard.value,
+    }

@@ -1,0 +1,55 @@
+"""Keeps the registry's file of a run up to date, without ever making the stream wait.
+
+Changes are written by a worker thread, the newest state at a time: a slow disk delays the file, not
+the session. A disk that cannot be written is no reason to end a session either.
+"""
+
+import contextlib
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskStatus
+
+from acp_bridge.ledger.runs import RunDirectory
+from acp_bridge.run_record import RunRecord
+
+LAST_WRITE_SECONDS = 5.0
+"""How long the end of a run waits for its last status to reach the disk."""
+
+
+class Registrar:
+    """Writes one run's status document whenever it has changed."""
+
+    def __init__(self, directory: RunDirectory, record: RunRecord) -> None:
+        self._directory = directory
+        self._record = record
+        self._changed = anyio.Event()
+        self._scope = anyio.CancelScope()
+        record.changed = self._note
+
+    def _note(self) -> None:
+        self._changed.set()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Write until `finish`; the first document is on disk when this has started."""
+        with self._scope:
+            await self._write()
+            task_status.started()
+            while True:
+                await self._changed.wait()
+                self._changed = anyio.Event()
+                await self._write()
+
+    async def finish(self) -> None:
+        """Write the end of the run and stop."""
+        self._scope.cancel()
+        self._record.end()
+        with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WRITE_SECONDS):
+            await self._write()
+
+    async def _write(self) -> None:
+        document = self._record.document()
+        with contextlib.suppress(OSError):
+            await anyio.to_thread.run_sync(
+                self._directory.write_status, document, abandon_on_cancel=True
+            )

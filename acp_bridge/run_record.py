@@ -1,0 +1,180 @@
+"""What is known about a run, kept as the status document that everyone reads.
+
+One object collects the facts of the relay core and renders ``status --json``,
+``_acp_bridge/status`` and the registry's file, so that the three cannot disagree. Values of
+credentials never come here.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from acp_bridge.modes import AgentKind, BillingMode, Bucket, CredentialClass, Guard
+from acp_bridge.protocol.evidence import Evidence, EvidenceKind
+from acp_bridge.protocol.facts import (
+    AgentIdentified,
+    Contradicted,
+    EvidenceSeen,
+    Fact,
+    Refused,
+    RemovedFromMessage,
+    SessionOpened,
+    StatusNotSeen,
+)
+
+KEPT_EVIDENCE = 200
+KEPT_VIOLATIONS = 200
+KEPT_SESSIONS = 1000
+"""Bounds, so that a run of weeks does not grow; the newest are kept."""
+
+GUARANTEES_ENFORCED = "enforced"
+GUARANTEES_NONE = "none"
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """One run's document in the making.
+
+    Attributes:
+        clock: wall time, aware UTC.
+        wall_time: the wall time of a moment on the relay's monotonic clock (seconds).
+        changed: called after each change, so that the registry can be written.
+        removed: channels that were removed, and where each came from.
+    """
+
+    run_id: str
+    pid: int
+    mode: BillingMode
+    credential_class: CredentialClass
+    bucket: Bucket
+    guard: Guard
+    clock: Callable[[], datetime]
+    wall_time: Callable[[float], datetime]
+    started_at: datetime
+    guarantees: str = GUARANTEES_ENFORCED
+    changed: Callable[[], None] = lambda: None
+    agent_name: str | None = None
+    agent_version: str | None = None
+    claude_version: str | None = None
+    ended_at: datetime | None = None
+    removed: list[dict[str, str]] = field(default_factory=list)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    violations: list[dict[str, Any]] = field(default_factory=list)
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def declare(self, value: str, source: str) -> None:
+        """Note what the launch plan says will pay: evidence of the weakest kind."""
+        self._add_evidence(
+            EvidenceKind.DECLARED, source, self._now(), value=value, verdict="agrees"
+        )
+
+    def remove(self, removals: Iterable[tuple[str, str]]) -> None:
+        """Note channels that were removed: (channel, origin)."""
+        known = {(item["channel"], item["origin"]) for item in self.removed}
+        for channel, origin in removals:
+            if (channel, origin) not in known:
+                self.removed.append({"channel": channel, "origin": origin})
+                known.add((channel, origin))
+        self.changed()
+
+    def see(self, fact: Fact) -> None:
+        """Take a fact of the relay core; those that the document does not show change nothing."""
+        match fact:
+            case AgentIdentified(name, version, kind):
+                self.agent_name, self.agent_version = name, version
+                if kind is AgentKind.OTHER:
+                    self.guarantees = GUARANTEES_NONE
+            case EvidenceSeen(evidence):
+                self._see_evidence(evidence)
+            case StatusNotSeen(waited):
+                self._add_evidence(
+                    EvidenceKind.SELF_REPORTED,
+                    "auth_status",
+                    self._now(),
+                    value=f"silent for {waited:g} s",
+                    verdict="note",
+                )
+            case Contradicted(reason, sentence):
+                self._add_violation(reason, sentence)
+            case Refused(reason=reason, sentence=sentence):
+                self._add_violation(reason, sentence)
+            case RemovedFromMessage(method, names):
+                self.remove((name, f"ACP {method}") for name in names)
+            case SessionOpened(session_id, cwd, model):
+                self._see_session(session_id, cwd, model)
+            case _:
+                return
+        self.changed()
+
+    def end(self) -> None:
+        """Note that the run is over."""
+        self.ended_at = self._now()
+        self.changed()
+
+    def document(self) -> dict[str, Any]:
+        """The run as one entry of ``bridges`` in ``status --json``."""
+        return {
+            "run_id": self.run_id,
+            "pid": self.pid,
+            "alive": self.ended_at is None,
+            "mode": self.mode.value,
+            "mode_letter": self.mode.letter,
+            "guarantees": self.guarantees,
+            "agent": {
+                "name": self.agent_name,
+                "version": self.agent_version,
+                "claude_version": self.claude_version,
+            },
+            "guard": self.guard.value,
+            "started_at": self.started_at.isoformat(),
+            "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
+            "expected_credential_class": self.credential_class.value,
+            "bucket": self.bucket.value,
+            "removed": list(self.removed),
+            "evidence": list(self.evidence),
+            # The wire is seen by the wire guard alone; until it runs there is nothing to count.
+            "wire": {"presented": {}, "attached": {}},
+            "violations": list(self.violations),
+            "sessions": list(self.sessions.values()),
+        }
+
+    def _see_evidence(self, evidence: Evidence) -> None:
+        at = self.wall_time(evidence.at)
+        self._add_evidence(
+            evidence.kind, evidence.source, at, value=evidence.value, verdict=evidence.verdict
+        )
+
+    def _add_evidence(
+        self, kind: EvidenceKind, source: str, at: datetime, *, value: str, verdict: str
+    ) -> None:
+        self.evidence.append(
+            {
+                "kind": str(kind),
+                "source": str(source),
+                "at": at.isoformat(),
+                "value": value,
+                "verdict": str(verdict),
+            }
+        )
+        del self.evidence[:-KEPT_EVIDENCE]
+
+    def _add_violation(self, reason: str, detail: str) -> None:
+        violation = {"reason": str(reason), "at": self._now().isoformat(), "detail": detail}
+        self.violations.append(violation)
+        del self.violations[:-KEPT_VIOLATIONS]
+
+    def _see_session(self, session_id: str, cwd: str | None, model: str | None) -> None:
+        self.sessions.pop(session_id, None)
+        self.sessions[session_id] = {
+            "session_id": session_id,
+            "cwd": cwd,
+            "model": model,
+            # Metering is not part of this version: what is not counted is null, never 0.
+            "usage": None,
+        }
+        while len(self.sessions) > KEPT_SESSIONS:
+            del self.sessions[next(iter(self.sessions))]
+
+    def _now(self) -> datetime:
+        return self.clock()

@@ -1,0 +1,1 @@
+"""What tests share: where the real programs are, and a client that speaks ACP to them."""
