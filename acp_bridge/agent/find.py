@@ -1,7 +1,7 @@
 """Where the agent is, which Node runs it, and which Claude Code it brings.
 
-Nothing here starts the agent. The one program that may be run is ``node --version``, 20 to 40 ms, and
-only where no Node of known version was installed beside the bridge.
+Nothing here starts the agent. The one program that may be run is ``node --version``, 20 to 40 ms,
+and only where no Node of known version was installed beside the bridge.
 """
 
 import json
@@ -125,8 +125,8 @@ def describe(entry: Path) -> tuple[str | None, Path | None]:
 def find_bundled_claude(entry: Path) -> Path | None:
     """Return the native Claude Code that the adapter itself would start.
 
-    The rule is the adapter's ``claudeCliPath``: from the Agent SDK's real directory, the package for
-    this platform, on Linux the variant for this libc first; nested ``node_modules`` count.
+    The rule is the adapter's ``claudeCliPath``: from the Agent SDK's real directory, the package
+    for this platform, on Linux the variant for this libc first; nested ``node_modules`` count.
     """
     sdk = resolve_package(SDK, entry.resolve().parent)
     if sdk is None:
@@ -141,16 +141,14 @@ def find_bundled_claude(entry: Path) -> Path | None:
 def resolve_package(name: str, start: Path) -> Path | None:
     """Find a package's real directory as Node does: ``node_modules`` here, then in every parent."""
     for directory in (start, *start.parents):
-        if (
-            directory.name != "node_modules"
-            and (found := directory / "node_modules" / name).is_dir()
-        ):
+        found = directory / "node_modules" / name
+        if directory.name != "node_modules" and found.is_dir():
             return found.resolve()
     return None
 
 
 def native_packages() -> Iterator[str]:
-    """Yield the names of the packages that hold Claude Code for this machine, the best one first."""
+    """Yield the packages that can hold Claude Code for this machine, the best one first."""
     machine = platform.machine().lower()
     arch = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(machine, machine)
     if sys.platform != "linux":

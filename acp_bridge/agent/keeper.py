@@ -13,6 +13,7 @@ with the agent's pipes as its standard streams, uses the standard library only, 
 * takes end-of-file on the control socket, which is what the death of the bridge looks like, as the
   one and only request to end: `grace` seconds for the agent to end by itself (its stdin has ended),
   SIGTERM and `terminate` seconds, then SIGKILL to whatever is left for at most `kill` seconds.
+  SIGUSR1 cuts the two waits short.
 
 If the agent ends first, what it left behind gets the same three steps. If the keeper itself is
 killed, the kernel kills the agent (``PR_SET_PDEATHSIG``).
@@ -123,6 +124,7 @@ class Keeper:
         self._agent = -1
         self._agent_runs = False
         self._bridge_is_there = True
+        self._in_a_hurry = False
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._former = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
         self._former[signal.SIGPIPE] = signal.SIG_DFL  # Python ignores it; programs expect it
@@ -130,6 +132,7 @@ class Keeper:
         os.set_blocking(self._wake, False)
         os.set_blocking(wake_end, False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.signal(signal.SIGUSR1, self._hurry)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
 
     def start(self, argv: list[str]) -> bool:
@@ -144,6 +147,8 @@ class Keeper:
         os.close(error_end)
         self._let_go_of_pipes()
         self._agent_runs = not failure
+        if failure:
+            os.waitpid(self._agent, 0)
         self._report(f"failed {failure.decode()}" if failure else f"started {self._agent}")
         return self._agent_runs
 
@@ -152,10 +157,10 @@ class Keeper:
         while self._bridge_is_there and self._agent_runs:
             self._wait(None)
             self._something_is_left()
-        if self._nothing_left_within(grace):
+        if self._nothing_left_within(grace, patient=True):
             return 0
         self._signal_all(signal.SIGTERM, signal.SIGCONT)
-        if self._nothing_left_within(terminate):
+        if self._nothing_left_within(terminate, patient=True):
             return 0
         deadline = time.monotonic() + kill
         while time.monotonic() < deadline:
@@ -190,6 +195,9 @@ class Keeper:
         os.close(nothing)
         os.chdir("/")
 
+    def _hurry(self, _number: int, _frame: object) -> None:
+        self._in_a_hurry = True
+
     def _report(self, line: str) -> None:
         try:
             os.write(self._control, f"{line}\n".encode())
@@ -198,8 +206,11 @@ class Keeper:
 
     def _wait(self, seconds: float | None) -> None:
         """Wait for the death of a child or of the bridge, at most `seconds`."""
-        watched = [self._wake, self._control] if self._bridge_is_there else [self._wake]
-        ready, _, _ = select.select(watched, (), (), seconds)
+        events = select.poll()
+        events.register(self._wake, select.POLLIN)
+        if self._bridge_is_there:
+            events.register(self._control, select.POLLIN)
+        ready = {fd for fd, _ in events.poll(None if seconds is None else seconds * 1000)}
         if self._control in ready:
             self._bridge_is_there = False
         if self._wake in ready:
@@ -219,11 +230,12 @@ class Keeper:
                 self._agent_runs = False
                 self._report(f"exited {os.waitstatus_to_exitcode(status)}")
 
-    def _nothing_left_within(self, seconds: float) -> bool:
+    def _nothing_left_within(self, seconds: float, *, patient: bool = False) -> bool:
+        """Wait for everything to have ended; `patient` waits end when a hurry is asked for."""
         deadline = time.monotonic() + seconds
         while self._something_is_left():
             remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            if remaining <= 0 or (patient and self._in_a_hurry):
                 return False
             self._wait(remaining if self._is_subreaper else min(remaining, LOOK_SECONDS))
         return True

@@ -1,6 +1,7 @@
 """The bridge's side of the keeper: start it, read what it reports, ask it to end its agent."""
 
 import contextlib
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import anyio
 import anyio.to_thread
 
 KEEPER = Path(__file__).with_name("keeper.py")
+REAP_SECONDS = 5.0
+"""How long a killed keeper may take to be gone."""
 
 
 class KeeperLink:
@@ -92,13 +95,17 @@ class KeeperLink:
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
 
+    def hurry(self) -> None:
+        """Ask the keeper not to wait any longer for anything to end by itself."""
+        self._process.send_signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """Kill the keeper, and by that the agent (Linux)."""
         self._process.kill()
 
     async def close(self) -> None:
         """Collect the keeper's exit, killing it if it still runs, and close the socket."""
-        with anyio.CancelScope(shield=True):
-            self._control.close()
-            self._process.kill()
-            await anyio.to_thread.run_sync(self._process.wait)
+        self._control.close()
+        self._process.kill()
+        with anyio.CancelScope(shield=True), contextlib.suppress(subprocess.TimeoutExpired):
+            await anyio.to_thread.run_sync(self._process.wait, REAP_SECONDS)

@@ -119,7 +119,7 @@ def flush_stdout() -> None:
 
 
 def receive_stream(fd: int, cleanup: contextlib.ExitStack) -> anyio.abc.ByteReceiveStream:
-    """Return a stream that reads from `fd`, an inherited descriptor of any kind, and leaves it open.
+    """Return a stream that reads from `fd`, inherited and of any kind, and leaves it open.
 
     The flags of an inherited descriptor are shared with other processes and are left as they are
     where there is any other way; what `cleanup` does puts them back where there is none.

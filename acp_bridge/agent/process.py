@@ -9,12 +9,9 @@ leaving. See `acp_bridge.agent.keeper` for how, and for what happens when the br
 """
 
 import contextlib
-import errno
 import os
-import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,74 +19,18 @@ from typing import Self
 import anyio
 import anyio.abc
 
+from acp_bridge.agent.ending import MARGIN_SECONDS, AgentExit, Limits
+from acp_bridge.agent.failure import start_failure
 from acp_bridge.agent.link import KeeperLink
 from acp_bridge.agent.pipes import agent_pipes
 from acp_bridge.agent.stderr import StderrDrain
 from acp_bridge.agent.streams import FdReceiveStream, FdSendStream
 from acp_bridge.errors import AgentError
 
-MARGIN_SECONDS = 2.0
-"""What the keeper gets beyond its own limits before it is taken for stuck."""
+__all__ = ["Agent", "AgentExit", "Limits", "start_agent"]
+
 STDERR_SECONDS = 1.0
 """How long the last of stderr is waited for when everything that could write has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long each step of starting and ending an agent may take, in seconds.
-
-    Attributes:
-        start: from the start of the keeper to that of the agent.
-        grace: for the agent to end by itself after its stdin ended. Claude Code needs up to 3 s to
-            end the processes of its Bash tool.
-        terminate: between SIGTERM and SIGKILL.
-        kill: for the kernel to carry SIGKILL out on all descendants.
-    """
-
-    start: float = 15.0
-    grace: float = 5.0
-    terminate: float = 2.0
-    kill: float = 5.0
-
-    @property
-    def stop(self) -> float:
-        """The longest that a stop may take before the keeper is killed."""
-        return self.grace + self.terminate + self.kill + MARGIN_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class AgentExit:
-    """How the agent ended.
-
-    Attributes:
-        returncode: its exit status; None if a signal ended it or it is not known.
-        signal: the number of the signal that ended it, or None.
-    """
-
-    returncode: int | None = None
-    signal: int | None = None
-
-    @classmethod
-    def from_code(cls, code: int) -> Self:
-        """Read the keeper's report: an exit status, or minus a signal's number."""
-        return cls(signal=-code) if code < 0 else cls(returncode=code)
-
-    @property
-    def text(self) -> str:
-        """The half sentence for users: "exited with status 3", "was ended by SIGKILL"."""
-        if self.signal is not None:
-            return f"was ended by {signal_name(self.signal)}"
-        if self.returncode is not None:
-            return f"exited with status {self.returncode}"
-        return "was ended together with the process that watched over it"
-
-
-def signal_name(number: int) -> str:
-    """Return ``SIGKILL`` for 9, ``signal 64`` for one without a name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def start_agent(
@@ -122,11 +63,14 @@ class Agent:
         stdin: where ACP messages to the agent go. Closing it asks the agent to end.
         stdout: where the agent's ACP messages come from.
         pid: the agent's process id, which is also that of its process group and session.
+        survivors: how many processes could not be ended within the limits, which takes one that the
+            kernel does not let die or that runs as another user.
     """
 
     stdin: FdSendStream
     stdout: FdReceiveStream
     pid: int
+    survivors: int = 0
 
     def __init__(
         self,
@@ -172,8 +116,13 @@ class Agent:
                 await self._all_gone.wait()
             if not self._all_gone.is_set():
                 self._link.kill()
-                await self._all_gone.wait()
-        return await self.wait()
+                with anyio.move_on_after(MARGIN_SECONDS):
+                    await self._all_gone.wait()
+        return self._exit or AgentExit()
+
+    def hurry(self) -> None:
+        """Cut the waits of a `stop` short: what is left is killed at once."""
+        self._link.hurry()
 
     async def __aenter__(self) -> Self:
         (stdin, stdout, stderr) = self._spawn()
@@ -249,30 +198,8 @@ class Agent:
         )
 
     def _failure(self, number: int) -> AgentError:
-        """Say why the agent could not be started."""
-        program = self._argv[0]
-        if self._cwd is not None and not self._cwd.is_dir():
-            return AgentError(
-                f"the working directory {self._cwd} does not exist",
-                hint="name a directory that exists",
-            )
-        match number:
-            case errno.ENOENT if shutil.which(program, path=self._env.get("PATH")):
-                problem = "names an interpreter in its first line that does not exist"
-                hint = "install that interpreter or correct the line"
-            case errno.ENOENT:
-                problem = "was not found"
-                hint = "set ACP_BRIDGE_AGENT to the command line of the agent"
-            case errno.EACCES:
-                problem = "is not executable"
-                hint = f"check its permissions: chmod +x {program}"
-            case errno.ENOEXEC:
-                problem = "is not a program that this machine can run"
-                hint = "check its first line (#!…), or whether it was built for this machine"
-            case _:
-                problem = f"could not be started: {os.strerror(number)}"
-                hint = "check the limits and the memory of this machine"
-        return AgentError(f"the agent {program} {problem}", hint=hint)
+        path = self._env.get("PATH")
+        return start_failure(number, self._argv[0], path=path, cwd=self._cwd)
 
     async def _attend(self) -> None:
         """Follow the keeper's reports and drain stderr, whatever is cancelled around."""
@@ -282,16 +209,21 @@ class Agent:
                 tasks.start_soon(self._follow)
 
     async def _follow(self) -> None:
-        while report := await self._link.report():
-            if report[0] == "exited":
-                self._exit = AgentExit.from_code(report[1])
-                self._exited.set()
-        if self._exit is None:
-            # The keeper was killed. Linux has killed the agent with it, other systems have not.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
-        self._exited.set()
-        self._all_gone.set()
+        try:
+            while report := await self._link.report():
+                word, number = report
+                if word == "exited":
+                    self._exit = AgentExit.from_code(number)
+                    self._exited.set()
+                else:
+                    self.survivors = number
+        finally:
+            if self._exit is None:
+                # The keeper was killed. Linux has killed the agent with it, others have not.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, signal.SIGKILL)
+            self._exited.set()
+            self._all_gone.set()
 
     async def _discard_stdout(self) -> None:
         """Keep an agent that is being ended from waiting for somebody to read."""

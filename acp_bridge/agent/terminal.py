@@ -1,8 +1,8 @@
 """Becoming another program, for the commands that hand the terminal over (``exec``, ``--cli``).
 
 The bridge does not stand beside such a program, it is replaced by it: signals, job control, the
-terminal's state and the exit status are then exactly the program's own. The process id stays, so what
-the run registry says about who is alive stays true; only the time of the end is not recorded.
+terminal's state and the exit status are then exactly the program's own. The process id stays, so
+what the run registry says about who is alive stays true; only the time of the end is not recorded.
 """
 
 import os

@@ -24,9 +24,10 @@ from typing import Any
 
 from acp_bridge.errors import AgentError
 from acp_bridge.launch import gate
-from acp_bridge.launch.channels import Action, Channels, SettingsPin
+from acp_bridge.launch.channels import Action, Channels, SettingsPin, Variable
 from acp_bridge.launch.plan import LaunchPlan
 from acp_bridge.launch.settings_files import Folders, settings_paths
+from acp_bridge.modes import BillingMode
 
 TRIAL_TIMEOUT_SECONDS = 20.0
 PROGRAM = "claude"
@@ -253,15 +254,21 @@ def _program(gate_file: Path, target: str) -> str:
     return f'#!/bin/sh\nexec {python} -I -S {shlex.quote(str(gate_file))} {target} "$@"\n'
 
 
+def _is_taken_away(row: Variable, mode: BillingMode, given: Mapping[str, str]) -> bool:
+    action = row.environment[mode]
+    unset = action is Action.SET and row.settings is SettingsPin.SET and row.name not in given
+    return action is Action.REMOVE or unset
+
+
 def _shell_file(plan: LaunchPlan, folder: _Folder) -> str:
     channels = plan.channels
     rows = [row for row in channels.variables if not row.is_pattern]
-    removed = [row.name for row in rows if row.environment[plan.mode] is Action.REMOVE]
+    given = {**plan.sets, **plan.run_sets}
+    removed = [row.name for row in rows if _is_taken_away(row, plan.mode, given)]
     blanked = [
         row.name
         for row in rows
-        if row.environment[plan.mode] in (Action.PIN, Action.SET)
-        and row.settings is not SettingsPin.NONE
+        if row.name not in removed and row.settings not in (SettingsPin.NONE, SettingsPin.BLANK)
     ]
     own = plan.own_pins.get(channels.roles["shell_file"])
     bin_dir = shlex.quote(str(folder.bin_dir))

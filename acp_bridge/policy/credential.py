@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from acp_bridge.modes import CredentialClass
 
-CREDENTIAL_HEADERS = frozenset({"x-api-key", "authorization"})
 SUBSCRIPTION_TOKEN_PREFIX = "sk-ant-oat"  # noqa: S105 - the public prefix of a kind, not a secret
 SUBSCRIPTION_BETA = "oauth-2025-04-20"
 _CLOUD_SIGNATURE = "AWS4-HMAC-SHA256 "

@@ -54,7 +54,6 @@ REMOVED_OPTIONS = frozenset(
         "getOAuthToken",
         "getHostAuthToken",
         "workload",
-        "__proto__",
     }
 )
 

@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Callable
 
 METHODS = (
     "authenticate",
@@ -94,12 +93,18 @@ def _object(random_: random.Random, members: list[tuple[str, str]]) -> str:
     if random_.random() < 0.1:
         written.append(("__proto__", '{"method":"x","options":{}}'))
     random_.shuffle(written)
-    blank: Callable[[], str] = lambda: random_.choice(BLANKS) if random_.random() < 0.1 else ""  # noqa: E731  (one line says it)
     parts = (
-        f"{blank()}{escaped(random_, name)}{blank()}:{blank()}{value}{blank()}"
+        _spaced(random_, escaped(random_, name)) + ":" + _spaced(random_, value)
         for name, value in written
     )
     return "{" + ",".join(parts) + "}"
+
+
+def _spaced(random_: random.Random, text: str) -> str:
+    """Now and then with blanks around."""
+    if random_.random() < 0.9:
+        return text
+    return random_.choice(BLANKS) + text + random_.choice(BLANKS)
 
 
 def _line(random_: random.Random) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from acp_bridge.modes import BillingMode
 from acp_bridge.protocol.commands import Record, ToAgent
 from acp_bridge.protocol.facts import Refused
-from acp_bridge.protocol.lock import LOCK_TABLE, ModeLock, Outcome, decide
+from acp_bridge.protocol.lock import LOCK_TABLE, LockRow, ModeLock, Outcome, decide
 from tests.protocol.playbook import (
     POLICY,
     A,
@@ -57,8 +57,8 @@ TABLE = (
 ROWS = [pytest.param(row, id=f"{row.method}-{row.argument}") for row in TABLE]
 
 
-def check(row: Expected, mode: BillingMode, table: tuple[object, ...]) -> None:
-    ruling = decide(row.method, row.argument, mode, table)  # type: ignore[arg-type]
+def check(row: Expected, mode: BillingMode, table: tuple[LockRow, ...]) -> None:
+    ruling = decide(row.method, row.argument, mode, table)
     assert ruling.outcome is row.outcomes[(A, B, C).index(mode)]
     if ruling.outcome is REFUSE:
         assert row.says in ruling.sentence
@@ -67,10 +67,14 @@ def check(row: Expected, mode: BillingMode, table: tuple[object, ...]) -> None:
         assert ruling.hint
 
 
+def check_every_mode(row: Expected, table: tuple[LockRow, ...]) -> None:
+    for mode in BillingMode:
+        check(row, mode, table)
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_the_table_says_what_the_design_says(row: Expected) -> None:
-    for mode in BillingMode:
-        check(row, mode, LOCK_TABLE)
+    check_every_mode(row, LOCK_TABLE)
 
 
 def test_no_row_of_the_table_is_without_a_test() -> None:
@@ -88,8 +92,7 @@ def test_each_row_of_the_table_is_needed(at: int) -> None:
         if (row.method, row.argument) == (LOCK_TABLE[at].method, LOCK_TABLE[at].argument)
     )
     with pytest.raises(AssertionError):
-        for mode in BillingMode:
-            check(row, mode, without)
+        check_every_mode(row, without)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""What observers are told, and in which order interceptors are asked."""
+
+import json
+
+import pytest
+
+from acp_bridge.errors import Reason
+from acp_bridge.protocol.commands import Record, ToAgent, ToClient
+from acp_bridge.protocol.decisions import ClientDecision, Interceptor, Note
+from acp_bridge.protocol.envelope import Envelope
+from acp_bridge.protocol.facts import (
+    PromptEnded,
+    PromptStarted,
+    Refused,
+    SessionOpened,
+    TurnEnd,
+)
+from acp_bridge.protocol.names import Code
+from tests.protocol.playbook import (
+    Agent,
+    Client,
+    Playbook,
+    failure,
+    notification,
+    prompt,
+    recorded,
+    relay,
+    request,
+    result,
+)
+
+# Facts.
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "answer", "opened"),
+    [
+        (
+            "session/new",
+            {"cwd": "/w"},
+            {
+                "sessionId": "n",
+                "configOptions": [5, {"id": "mode"}, {"id": "model", "currentValue": "opus"}],
+            },
+            SessionOpened("n", "/w", "opus"),
+        ),
+        (
+            "session/load",
+            {"cwd": "/w", "sessionId": "l"},
+            {"models": {"currentModelId": "haiku"}},
+            SessionOpened("l", "/w", "haiku"),
+        ),
+        ("session/resume", {"sessionId": "r"}, None, SessionOpened("r", None, None)),
+        (
+            "session/fork",
+            {"cwd": "/w", "sessionId": "old"},
+            {"sessionId": "f"},
+            SessionOpened("f", "/w", None),
+        ),
+    ],
+)
+def test_sessions_are_recorded_as_the_agent_opens_them(
+    method: str, params: object, answer: object, opened: SessionOpened
+) -> None:
+    core = relay()
+    core.receive_from_client(request(1, method, params), 0.0)
+    raw = json.dumps({"jsonrpc": "2.0", "id": 1, "result": answer}).encode() + b"\n"
+    assert recorded(core.receive_from_agent(raw, 0.0)) == [opened]
+
+
+def test_a_session_that_could_not_be_opened_is_not_recorded() -> None:
+    core = relay()
+    core.receive_from_client(request(1, "session/new") + request(2, "session/fork"), 0.0)
+    assert recorded(core.receive_from_agent(failure(1) + result(2), 0.0)) == []
+
+
+def test_a_session_is_known_although_its_params_hold_lone_surrogates() -> None:
+    core = relay()
+    raw = prompt(1).replace(b'"prompt":[]', b'"prompt":["\\ud800"]')
+    assert recorded(core.receive_from_client(raw, 0.0)) == [PromptStarted("s1")]
+
+
+def test_prompts_are_recorded_from_start_to_end() -> None:
+    play = Playbook(relay())
+    play >> Client(prompt(1)) << Record(PromptStarted("s1")) << ToAgent(prompt(1))
+    play >> Agent(result(1)) << ToClient(result(1)) << Record(PromptEnded("s1", TurnEnd.ANSWERED))
+    play >> Client(prompt(2)) << Record(PromptStarted("s1")) << ToAgent(prompt(2))
+    play >> Agent(failure(2)) << ToClient(failure(2)) << Record(PromptEnded("s1", TurnEnd.FAILED))
+    play.ends()
+
+
+class Watcher(Interceptor):
+    """Notes what it sees."""
+
+    client_methods = frozenset({"x"})
+    agent_methods = frozenset({"x"})
+    answers_to = frozenset({"x"})
+
+    def __init__(self, name: str) -> None:
+        self._note = Note((Refused(name, Code.INTERNAL_ERROR, Reason.UNPARSEABLE, ""),))
+
+    def client_message(self, message: Envelope, now: float) -> ClientDecision:
+        del message, now
+        return self._note
+
+    def agent_message(self, message: Envelope, now: float) -> Note:
+        del message, now
+        return self._note
+
+    def agent_response(self, request: object, message: Envelope, now: float) -> Note:
+        del request, message, now
+        return self._note
+
+
+def test_interceptors_see_a_message_in_the_order_of_the_list() -> None:
+    core = relay(interceptors=[Watcher("first"), Watcher("second"), Interceptor()])
+    for commands in (
+        core.receive_from_client(request(1, "x"), 0.0),
+        core.receive_from_agent(notification("x"), 0.0),
+        core.receive_from_agent(result(1), 0.0),
+    ):
+        assert [fact.method for fact in recorded(commands)] == ["first", "second"]
