@@ -22,17 +22,18 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 from anyio.abc import ObjectStream
-from anyio.streams.memory import MemoryObjectSendStream  # noqa: TC002 - beside its kin
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from anyio.streams.stapled import StapledObjectStream
 
-from acp_bridge.agent.process import AgentExit, start_agent
+from acp_bridge.agent.ending import AgentExit
+from acp_bridge.agent.process import start_agent
 from acp_bridge.agent.versions import claude_version
 from acp_bridge.errors import AgentError
 from acp_bridge.interceptors import interceptors
 from acp_bridge.log import Log
-from acp_bridge.modes import BillingMode
+from acp_bridge.modes import AgentKind, BillingMode
 from acp_bridge.preparation import ALL_LAYERS, Layers, Preparation, Surroundings, prepare
-from acp_bridge.protocol.facts import Contradicted, Fact, Refused, Unparseable
+from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
 from acp_bridge.protocol.names import BRIDGE_STATUS
 from acp_bridge.protocol.relay import RelayCore
 from acp_bridge.registrar import Registrar
@@ -41,6 +42,8 @@ from acp_bridge.settings import Settings
 
 SCHEMA_VERSION = 1
 _BUFFERED_CHUNKS = 16
+
+_MemoryEnd = MemoryObjectReceiveStream[bytes] | MemoryObjectSendStream[bytes]
 
 
 class Bridge:
@@ -88,7 +91,7 @@ class Bridge:
         self._ended = anyio.Event()
         self._exit = AgentExit()
         self._stream: ObjectStream[bytes] | None = None
-        self._send_end: MemoryObjectSendStream[bytes] | None = None
+        self._own_ends: tuple[_MemoryEnd, ...] = ()
         self._preparation: Preparation
 
     @property
@@ -133,9 +136,13 @@ class Bridge:
         await self._ended.wait()
         return self._exit
 
-    def end(self) -> None:
-        """Act as if the client had closed its side: the agent is ended in bounded time."""
-        self._relay.end()
+    def end(self, *, at_once: bool = False) -> None:
+        """End the agent, whatever it is doing, in bounded time; what is open is answered.
+
+        Args:
+            at_once: without the agent's grace; may follow a call without.
+        """
+        self._relay.end(at_once=at_once)
 
     async def __aenter__(self) -> Self:
         stack = AsyncExitStack()
@@ -210,8 +217,8 @@ class Bridge:
         try:
             self._exit = await self._relay.run()
         finally:
-            if self._send_end is not None:
-                self._send_end.close()
+            for end in self._own_ends:
+                end.close()
             self._ended.set()
         self._log.info("agent_ended", how=self._exit.text)
 
@@ -221,7 +228,7 @@ class Bridge:
         for end in (to_bridge, from_client, to_client, from_bridge):
             stack.callback(end.close)
         self._stream = StapledObjectStream(to_bridge, from_bridge)
-        self._send_end = to_client
+        self._own_ends = (from_client, to_client)
         return from_client, to_client
 
     def _observe(self, fact: Fact) -> None:
@@ -231,6 +238,8 @@ class Bridge:
                 self._log.warning("violation", reason=str(reason), detail=sentence)
             case Refused(method, _, reason, sentence):
                 self._log.warning("refused", method=method, reason=str(reason), detail=sentence)
+            case AgentIdentified(name, _, AgentKind.OTHER):
+                self._log.warning("guarantees_none", agent=name, why="not a Claude adapter")
             case Unparseable(side, count):
                 self._log.warning("unparseable_line", side=str(side), count=count)
             case _:

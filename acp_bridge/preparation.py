@@ -110,12 +110,7 @@ def prepare(
         ConfigurationError: the credential is missing or wrong, or the state cannot be written.
         RefusedError: the administrator's settings contradict the mode.
     """
-    command = find_agent(
-        agent or settings.agent,
-        prefix=Path(sys.prefix),
-        data_dir=platformdirs.user_data_path("acp-bridge"),
-        path=surroundings.search_path,
-    )
+    command = _find_agent(agent or settings.agent, surroundings.search_path)
     return _prepared(settings, surroundings, command)
 
 
@@ -129,6 +124,15 @@ def prepare_command(settings: Settings, surroundings: Surroundings) -> Preparati
         return prepare(settings, surroundings)
     except AgentError:
         return _prepared(settings, surroundings, None)
+
+
+def _find_agent(command: Sequence[str] | None, search_path: str) -> AgentCommand:
+    return find_agent(
+        command,
+        prefix=Path(sys.prefix),
+        data_dir=platformdirs.user_data_path("acp-bridge"),
+        path=search_path,
+    )
 
 
 def _prepared(
@@ -247,13 +251,25 @@ def _claude(settings: Settings, command: AgentCommand | None, search_path: str) 
         return Path(named)
     if command is not None and command.claude is not None:
         return command.claude
-    own = find_own_claude(search_path, [settings.state_dir])
+    own = find_own_claude(search_path, [settings.state_dir]) or _installed_claude(search_path)
     if own is None:
         raise AgentError(
             "no Claude Code was found beside the agent or on PATH",
             hint=f"name it in {PREFIX}CLAUDE, or set {PREFIX}AGENT_KIND=other for another agent",
         )
     return own
+
+
+def _installed_claude(search_path: str) -> Path | None:
+    """The Claude Code of the installed agent.
+
+    An agent of unknown kind brings none that could be found. If it turns out to be a Claude
+    adapter, it meets a gate all the same; if not, nobody starts the gate.
+    """
+    try:
+        return _find_agent(None, search_path).claude
+    except AgentError:
+        return None
 
 
 def _without_own(environ: Mapping[str, str]) -> dict[str, str]:

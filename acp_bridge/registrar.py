@@ -7,6 +7,7 @@ the session. A disk that cannot be written is no reason to end a session either.
 import contextlib
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
@@ -18,13 +19,15 @@ LAST_WRITE_SECONDS = 5.0
 
 
 class Registrar:
-    """Writes one run's status document whenever it has changed."""
+    """Writes one run's status document whenever it has changed, one write after the other."""
 
     def __init__(self, directory: RunDirectory, record: RunRecord) -> None:
         self._directory = directory
         self._record = record
         self._changed = anyio.Event()
-        self._scope = anyio.CancelScope()
+        self._finished = anyio.Event()
+        # A cancelled run, too, has an end that is worth recording.
+        self._scope = anyio.CancelScope(shield=True)
         record.changed = self._note
 
     def _note(self) -> None:
@@ -32,23 +35,28 @@ class Registrar:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Write until `finish`; the first document is on disk when this has started."""
-        with self._scope:
-            await self._write()
-            task_status.started()
-            while True:
-                await self._changed.wait()
-                self._changed = anyio.Event()
-                await self._write()
+        await self._write()
+        task_status.started()
+        await anyio.lowlevel.checkpoint()
+        try:
+            with self._scope:
+                while self._record.ended_at is None:
+                    await self._changed.wait()
+                    self._changed = anyio.Event()
+                    await self._write()
+        finally:
+            self._finished.set()
 
     async def finish(self) -> None:
         """Write the end of the run and stop."""
-        self._scope.cancel()
         self._record.end()
         with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WRITE_SECONDS):
-            await self._write()
+            await self._finished.wait()
+        self._scope.cancel()
 
     async def _write(self) -> None:
         document = self._record.document()
+        # Abandoned only by `finish`, and only when a disk does not answer.
         with contextlib.suppress(OSError):
             await anyio.to_thread.run_sync(
                 self._directory.write_status, document, abandon_on_cancel=True

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from acp_bridge.agent.process import Agent, AgentExit
+from acp_bridge.agent.ending import AgentExit
+from acp_bridge.agent.process import Agent
 from acp_bridge.protocol.commands import (
     Ask,
     CloseAgentInput,
@@ -28,8 +29,11 @@ from acp_bridge.protocol.relay import RelayCore
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-DRAIN_SECONDS = 2.0
-"""How long the output of an agent that has ended may be held open by what it left behind."""
+LAST_SECONDS = 3.0
+"""How long, when the agent has ended, its output may be held open by what it left behind, and how
+long a client may take to read each last piece."""
+LINGER_SECONDS = 0.05
+"""How long the client must have been silent before its stream is left after the agent's end."""
 
 _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
@@ -49,21 +53,35 @@ class Send(Protocol):
 
 
 class _Destination:
-    """One writer at a time; a destination that is gone swallows what comes after."""
+    """One writer at a time; a destination that is gone swallows what comes after.
 
-    def __init__(self, stream: Send) -> None:
+    Args:
+        stream: where bytes go.
+        on_gone: called when it is gone; may be called again.
+    """
+
+    def __init__(self, stream: Send, on_gone: Callable[[], None]) -> None:
         self._stream = stream
+        self._on_gone = on_gone
         self._lock = anyio.Lock(fast_acquire=True)
-        self.gone = anyio.Event()
+        self.gone = False
 
     async def send(self, data: bytes) -> None:
-        if self.gone.is_set():
-            return
         async with self._lock:
+            if self.gone:
+                return
             try:
                 await self._stream.send(data)
             except _GONE:
-                self.gone.set()
+                self._lose()
+            except anyio.get_cancelled_exc_class():
+                # Part of a line may have been written: nothing may follow it.
+                self._lose()
+                raise
+
+    def _lose(self) -> None:
+        self.gone = True
+        self._on_gone()
 
 
 class Relay:
@@ -92,60 +110,100 @@ class Relay:
         self._core = core
         self._agent = agent
         self._receive = receive
-        self._client = _Destination(send)
-        self._to_agent = _Destination(agent.stdin)
+        self._client = _Destination(send, self.end)
+        self._to_agent = _Destination(agent.stdin, self.end)
         self._observe = observe
         self._answer = answer
         self._moved = anyio.Event()
         self._watched: float | None = None
+        self._client_waits = False
         self._client_side = anyio.CancelScope()
+        self._receiving = False
+        self._heard = 0
+        self._client_ended = False
+        self._end_asked = anyio.Event()
+        self._agent_side = anyio.CancelScope()
+        self._agent_has_ended = False
         self._tasks: TaskGroup
 
     async def run(self) -> AgentExit:
         """Relay until the agent has ended; a client that leaves ends the agent."""
         async with anyio.create_task_group() as self._tasks:
             self._tasks.start_soon(self._read_client)
-            self._tasks.start_soon(self._leave_with_the_client)
+            self._tasks.start_soon(self._end_when_asked)
             self._tasks.start_soon(self._watch_deadline)
+            self._tasks.start_soon(self._watch_agent)
             await self._read_agent()
-            ended = await self._agent.stop()
-            await self._carry_out(self._core.agent_closed(ended.text, time.monotonic()))
+            # Requests are answered once the agent is gone; what it left behind may take longer.
+            self._tasks.start_soon(self._agent.stop)
+            ended = await self._agent.wait()
+            with anyio.move_on_after(LAST_SECONDS):
+                await self._carry_out(self._core.agent_closed(ended.text, time.monotonic()))
+                await self._hear_the_client_out()
+            await self._agent.stop()
             self._tasks.cancel_scope.cancel()
         return ended
 
-    def end(self) -> None:
-        """Act as if the client had closed its side."""
-        self._client_side.cancel()
+    def end(self, *, at_once: bool = False) -> None:
+        """End the agent, whatever it is doing; the client is read no further.
+
+        Args:
+            at_once: without the agent's grace, also if that has begun.
+        """
+        self._end_asked.set()
+        if at_once:
+            self._agent.hurry()
+
+    async def _end_when_asked(self) -> None:
+        await self._end_asked.wait()
+        if self._receiving:
+            self._client_side.cancel()
+        await self._agent.stop()
 
     async def _read_client(self) -> None:
         core, receive = self._core, self._receive.receive
         with self._client_side, contextlib.suppress(*_GONE):
-            while True:
+            while not self._end_asked.is_set():
+                self._receiving = True
                 data = await receive()
+                # From here on nothing is cancelled: each request that was read gets its answer.
+                self._receiving = False
+                self._heard += 1
                 await self._carry_out(core.receive_from_client(data, time.monotonic()))
                 while core.holding:
+                    self._client_waits = True
                     await self._moved.wait()
-        await self._carry_out(core.client_closed(time.monotonic()))
+                self._client_waits = False
+        self._client_ended = True
+        if not self._end_asked.is_set():
+            await self._carry_out(core.client_closed(time.monotonic()))
 
-    async def _leave_with_the_client(self) -> None:
-        await self._client.gone.wait()
-        self.end()
+    async def _hear_the_client_out(self) -> None:
+        """Let requests be answered that were written before the client could know of the end."""
+        heard = -1
+        while heard != self._heard and not self._client_ended and not self._client.gone:
+            heard = self._heard
+            await anyio.sleep(LINGER_SECONDS)
 
     async def _read_agent(self) -> None:
         """Read until the agent closes its output, or has ended and left it open to others."""
         core, receive = self._core, self._agent.stdout.receive
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._give_up_after_exit, tasks.cancel_scope)
-            with contextlib.suppress(*_GONE):
-                while True:
-                    data = await receive()
-                    await self._carry_out(core.receive_from_agent(data, time.monotonic()))
-            tasks.cancel_scope.cancel()
+        with self._agent_side, contextlib.suppress(*_GONE):
+            while True:
+                self._be_patient()
+                data = await receive()
+                self._be_patient()
+                await self._carry_out(core.receive_from_agent(data, time.monotonic()))
 
-    async def _give_up_after_exit(self, scope: anyio.CancelScope) -> None:
+    async def _watch_agent(self) -> None:
         await self._agent.wait()
-        await anyio.sleep(DRAIN_SECONDS)
-        scope.cancel()
+        self._agent_has_ended = True
+        self._be_patient()
+
+    def _be_patient(self) -> None:
+        """Bound the next step of reading the agent, once the agent has ended."""
+        if self._agent_has_ended:
+            self._agent_side.deadline = anyio.current_time() + LAST_SECONDS
 
     async def _watch_deadline(self) -> None:
         """Call the core's `tick` when the wait that it asked for is over."""
@@ -158,7 +216,6 @@ class Relay:
                 await self._carry_out(self._core.tick(time.monotonic()))
 
     async def _carry_out(self, commands: Sequence[Command]) -> None:
-        held = self._core.deadline is not None or self._watched is not None
         for command in commands:
             match command:
                 case ToClient(data):
@@ -171,7 +228,7 @@ class Relay:
                     await self._carry_out(self._answered(number, method))
                 case CloseAgentInput():
                     self._tasks.start_soon(self._agent.stop)
-        if held:
+        if self._client_waits or self._watched is not None or self._core.deadline is not None:
             self._moved.set()
             self._moved = anyio.Event()
 

@@ -113,6 +113,13 @@ class Settings(BaseSettings):
         """Whether nobody asked for this value."""
         return name not in self._origins
 
+    def secrets(self) -> tuple[str, ...]:
+        """The credentials among the values, for taking them out of text."""
+        headers = (self.endpoint_headers or {}).values()
+        single = (self.api_key, self.endpoint_token, self.endpoint_api_key)
+        given = (secret for secret in (*single, *headers) if secret is not None)
+        return tuple(secret.get_secret_value() for secret in given)
+
 
 def config_path(environ: Mapping[str, str]) -> Path:
     """The user's configuration file, whether or not it exists."""

@@ -1,25 +1,22 @@
 """Runs the stdio bridge as a process: signals, standard streams, exit status.
 
-stdin's end, SIGTERM, SIGINT and SIGHUP all lead to the same bounded end; a second signal does not
-wait for the agent's grace. `acp_bridge.agent.keeper` covers the end that nobody can handle.
+stdin's end, SIGTERM, SIGINT and SIGHUP all lead to the same bounded end, also while the agent is
+being started; a second signal ends the agent's grace. `acp_bridge.agent.keeper` covers the end that
+nobody can handle.
 """
 
-import signal
 from collections.abc import Callable, Sequence
 
 import anyio
-from anyio.abc import TaskStatus
 
+from acp_bridge.agent.ending import AgentExit
 from acp_bridge.agent.pipes import stdio_streams
-from acp_bridge.agent.process import AgentExit
 from acp_bridge.bridge import Bridge
+from acp_bridge.errors import BridgeError
 from acp_bridge.log import Log
 from acp_bridge.preparation import ALL_LAYERS, Layers, Preparation
 from acp_bridge.settings import Settings
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-BY_SIGNAL = 128
-"""What a shell adds to the number of the signal that ended a program."""
+from acp_bridge.signals import BY_SIGNAL, on_signal
 
 
 def serve_stdio(
@@ -45,42 +42,53 @@ def serve_stdio(
     Raises:
         BridgeError: the run could not be started.
     """
-    return anyio.run(_serve, settings, agent, command, started, layers)
+
+    async def serve() -> int:
+        log = Log.of(settings)
+        async with stdio_streams() as client:
+            bridge = Bridge(
+                settings, agent=agent, client=client, command=command, log=log, layers=layers
+            )
+            return await _Run(bridge, started).until_its_end()
+
+    return anyio.run(serve)
 
 
-async def _serve(
-    settings: Settings,
-    agent: Sequence[str] | None,
-    command: Sequence[str],
-    started: Callable[[Preparation], None],
-    layers: Layers,
-) -> int:
-    log = Log.of(settings.log_level, settings.log_file, settings.log_format)
-    caught: list[int] = []
-    async with stdio_streams() as client, anyio.create_task_group() as tasks:
-        bridge = Bridge(
-            settings, agent=agent, client=client, command=command, log=log, layers=layers
-        )
-        async with bridge:
-            started(bridge.preparation)
-            await tasks.start(_end_on_signal, bridge, caught)
-            ended = await bridge.wait()
-        tasks.cancel_scope.cancel()
-    return BY_SIGNAL + caught[0] if caught else exit_status(ended)
+class _Run:
+    """One bridge between its start and its end, with the signals that came meanwhile."""
 
+    def __init__(self, bridge: Bridge, started: Callable[[Preparation], None]) -> None:
+        self._bridge = bridge
+        self._started = started
+        self._runs = False
+        self._starting = anyio.CancelScope()
+        self._caught: list[int] = []
 
-async def _end_on_signal(
-    bridge: Bridge, caught: list[int], *, task_status: TaskStatus[None]
-) -> None:
-    with anyio.open_signal_receiver(*SIGNALS) as signals:
-        task_status.started()
-        async for number in signals:
-            caught.append(number)
-            bridge.end()
+    async def until_its_end(self) -> int:
+        """Returns the exit status."""
+        ended = AgentExit()
+        try:
+            with self._starting:
+                async with on_signal(self._signal), self._bridge as bridge:
+                    self._runs = True
+                    self._started(bridge.preparation)
+                    ended = await bridge.wait()
+        except BridgeError:
+            # Who ends a start has no use for what would have been wrong with it.
+            if not self._caught:
+                raise
+        return BY_SIGNAL + self._caught[0] if self._caught else exit_status(ended)
+
+    def _signal(self, number: int) -> None:
+        self._caught.append(number)
+        if self._runs:
+            self._bridge.end(at_once=len(self._caught) > 1)
+        else:
+            self._starting.cancel()
 
 
 def exit_status(ended: AgentExit) -> int:
-    """The status that says how the agent ended."""
+    """The status that says how the agent ended; 1 where nobody knows."""
     if ended.signal is not None:
         return BY_SIGNAL + ended.signal
-    return ended.returncode or 0
+    return 1 if ended.returncode is None else ended.returncode

@@ -31,6 +31,9 @@ class Limits:
         return self.grace + self.terminate + self.kill + MARGIN_SECONDS
 
 
+DEFAULT_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class AgentExit:
     """How the agent ended.

@@ -19,8 +19,8 @@ If the agent ends first, what it left behind gets the same three steps. If the k
 killed, the kernel kills the agent (``PR_SET_PDEATHSIG``).
 
 macOS has neither subreapers nor a parent-death signal. There the descendants are the agent's
-process group and the tree that ``ps`` shows; a process with a session of its own whose parents have
-all ended before is missed, and killing the keeper leaves the agent to its end-of-file.
+process group and the tree that ``ps`` shows when the end begins: a process with a session of its
+own whose parents have ended before is missed, and a killed keeper leaves the agent to the bridge.
 """
 
 import os
@@ -70,12 +70,12 @@ Row = tuple[int, int, int]
 """A process: its id, its parent's id, its process group's id."""
 
 
-def descendants(root: int, group: int, rows: Iterable[Row]) -> list[int]:
-    """Return the processes below `root`, taking all of `group` for children of `root`."""
+def descendants(root: int, parents: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the processes below `root`, given (process, its parent)."""
     children: dict[int, list[int]] = {}
-    for pid, parent, its_group in rows:
+    for pid, parent in parents:
         if pid != root:
-            children.setdefault(root if its_group == group else parent, []).append(pid)
+            children.setdefault(parent, []).append(pid)
     found: list[int] = []
     queue = [root]
     while queue:
@@ -125,6 +125,7 @@ class Keeper:
         self._agent_runs = False
         self._bridge_is_there = True
         self._in_a_hurry = False
+        self._seen: set[tuple[int, int]] = set()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._former = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
         self._former[signal.SIGPIPE] = signal.SIG_DFL  # Python ignores it; programs expect it
@@ -157,6 +158,8 @@ class Keeper:
         while self._bridge_is_there and self._agent_runs:
             self._wait(None)
             self._something_is_left()
+        if not self._is_subreaper:
+            self._descendants()  # those seen now are known later, when their parents have ended
         if self._nothing_left_within(grace, patient=True):
             return 0
         self._signal_all(signal.SIGTERM, signal.SIGCONT)
@@ -243,9 +246,19 @@ class Keeper:
     def _descendants(self) -> list[int]:
         rows = rows_from_proc() if sys.platform == "linux" else rows_from_ps()
         if self._is_subreaper:
-            return descendants(os.getpid(), self._agent, rows)
-        found = descendants(self._agent, self._agent, rows)
+            return descendants(os.getpid(), [(pid, parent) for pid, parent, _ in rows])
+        groups = {pid: group for pid, _, group in rows}
+        orphans = {pid for pid, group in groups.items() if self._belongs(pid, group)}
+        found = descendants(
+            self._agent,
+            [(pid, self._agent if pid in orphans else parent) for pid, parent, _ in rows],
+        )
+        self._seen.update((pid, groups[pid]) for pid in found)
         return [self._agent, *found] if self._agent_runs else found
+
+    def _belongs(self, pid: int, group: int) -> bool:
+        """Tell without a subreaper whether a process is the agent's, whoever its parent is now."""
+        return group == self._agent or (pid, group) in self._seen
 
     def _signal_all(self, *numbers: int) -> None:
         for pid in self._descendants():

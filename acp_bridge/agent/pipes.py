@@ -91,13 +91,13 @@ def private_stdio() -> Iterator[tuple[int, int]]:
     """Move stdin and stdout to descriptors of their own: (stdin, stdout)."""
     with contextlib.ExitStack() as cleanup:
         moved = []
-        for number, name in ((0, "stdin"), (1, "stdout")):
-            try:
-                fd = os.dup(number)
-            except OSError as error:
+        for number, name in enumerate(("stdin", "stdout")):
+            # Python says None if it was closed at start; the number may be another file's by now.
+            if getattr(sys, f"__{name}__") is None:
                 raise ConfigurationError(
                     f"{name} is closed", hint="start the bridge with its stdin and stdout connected"
-                ) from error
+                )
+            fd = os.dup(number)
             cleanup.callback(os.close, fd)
             moved.append(fd)
         stdin, stdout = moved
@@ -180,8 +180,11 @@ def reopened(fd: int, access: int) -> int | None:
     """
     if sys.platform != "linux":
         return None
+    link = f"/proc/self/fd/{fd}"
     with contextlib.suppress(OSError):
-        return os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK | os.O_NOCTTY)
+        # Opening the multiplexer anew would make another terminal.
+        if not os.readlink(link).endswith("ptmx"):  # noqa: PTH115 - not a path to anything
+            return os.open(link, access | os.O_NONBLOCK | os.O_NOCTTY)
     return None
 
 

@@ -19,7 +19,7 @@ from typing import Self
 import anyio
 import anyio.abc
 
-from acp_bridge.agent.ending import MARGIN_SECONDS, AgentExit, Limits
+from acp_bridge.agent.ending import DEFAULT_LIMITS, MARGIN_SECONDS, AgentExit, Limits
 from acp_bridge.agent.failure import start_failure
 from acp_bridge.agent.link import KeeperLink
 from acp_bridge.agent.pipes import agent_pipes
@@ -38,7 +38,7 @@ def start_agent(
     *,
     env: Mapping[str, str],
     cwd: Path | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     on_stderr_line: Callable[[str], None] | None = None,
 ) -> "Agent":
     """Describe an agent to start; ``async with`` starts it.

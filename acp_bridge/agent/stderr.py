@@ -36,17 +36,17 @@ class StderrDrain:
         """Read `stream` until it ends."""
         try:
             async for chunk in stream:
-                self._keep(chunk)
+                self._tail += chunk
+                del self._tail[:-TAIL_BYTES]
+                self._log(chunk)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass
         finally:
             if self._unfinished:
-                self._keep(b"\n")
+                self._log(b"\n")
             self.ended.set()
 
-    def _keep(self, chunk: bytes) -> None:
-        self._tail += chunk
-        del self._tail[:-TAIL_BYTES]
+    def _log(self, chunk: bytes) -> None:
         *lines, unfinished = (self._unfinished + chunk).split(b"\n")
         self._unfinished = unfinished[:LINE_BYTES]
         if self._on_line is None:

@@ -7,9 +7,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from acp_bridge.cli.arguments import parse
-from acp_bridge.errors import BridgeError
+from acp_bridge.errors import BridgeError, ConfigurationError
+from acp_bridge.standard_error import write_stderr
 
 INTERRUPTED = 130
 """The shell's status for a program that ended on Ctrl-C."""
@@ -22,22 +24,57 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 good, 2 wrong usage or configuration, 3 refused by the billing mode or a
         budget, 4 agent missing or not startable; otherwise the agent's own.
     """
+    closed = _fill_closed_descriptors()
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
-        return arguments.run()
+        if closed and arguments.command == "run" and arguments.cli is None:
+            raise ConfigurationError(
+                f"{closed[0]} is closed",
+                hint="start the bridge with its stdin and stdout connected",
+            )
+        status = arguments.run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BridgeError as error:
         say_error(error)
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
+        # What is left in the buffer would be written, and complained about, at the end.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    return status
 
 
 def say_error(error: BridgeError) -> None:
     """One line that says what is wrong, one that says what to do next."""
     message = " ".join(error.message.split())
     hint = " ".join(error.hint.split())
-    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+    write_stderr(f"error: {message}\nhint: {hint}\n")
+
+
+def _fill_closed_descriptors() -> list[str]:
+    """Open ``/dev/null`` for standard streams that were closed, and name stdin and stdout if so.
+
+    The next file that this process opens would else get that number, and be read or written as a
+    standard stream. Characters that stdout cannot write are escaped rather than fatal.
+    """
+    closed = []
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            if name != "stderr":
+                closed.append(name)
+    if sys.stdout is None:
+        sys.stdout = _nothing()
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    return closed
+
+
+def _nothing() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - kept as stdout

@@ -27,13 +27,11 @@ def run(arguments: "Arguments") -> int:
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     options = arguments.options
-    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
-    if not prompt.strip():
-        raise ConfigurationError("the prompt is empty", hint="write it as one argument")
+    settings = load_settings(arguments.flags)
     cwd = Path(options.cwd).resolve()
     if not cwd.is_dir():
         raise ConfigurationError(f"{cwd} is not a folder", hint="name an existing one in --cwd")
-    settings = load_settings(arguments.flags)
+    prompt = _prompt(options.prompt)
     return ask(
         settings,
         prompt,
@@ -42,3 +40,26 @@ def run(arguments: "Arguments") -> int:
         model=options.model,
         approve=options.approve,
     )
+
+
+def _prompt(argument: str) -> str:
+    """The text of the prompt: the argument, or stdin.
+
+    Raises:
+        ConfigurationError: there is none, or it is not text.
+    """
+    try:
+        text = argument
+        if argument == "-":
+            text = sys.stdin.buffer.read().decode() if sys.stdin is not None else ""
+        # An argument that is not UTF-8 reaches Python with lone surrogates, which this refuses.
+        text.encode()
+    except UnicodeError as error:
+        raise ConfigurationError(
+            "the prompt is not UTF-8", hint="convert it, for example with iconv -t utf-8"
+        ) from error
+    if not text.strip():
+        raise ConfigurationError(
+            "the prompt is empty", hint="write it as one argument, or - to read it from stdin"
+        )
+    return text

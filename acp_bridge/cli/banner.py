@@ -1,11 +1,11 @@
 """The one line on stderr that says who pays, at the start of every run."""
 
-import sys
 from collections.abc import Sequence
 
 from acp_bridge.launch.plan import LaunchPlan
 from acp_bridge.modes import AgentKind, BillingMode
 from acp_bridge.settings import Settings
+from acp_bridge.standard_error import write_stderr
 
 SHOWN_CHANNELS = 6
 
@@ -34,9 +34,8 @@ def show_banner(settings: Settings, plan: LaunchPlan, removed: Sequence[tuple[st
         parts.append(f"removed {shown}{more}")
     else:
         parts.append("nothing had to be removed")
-    sys.stderr.write("acp-bridge: " + " · ".join(parts) + "\n")
+    write_stderr("acp-bridge: " + " · ".join(parts) + "\n")
     if plan.api_key_found and plan.mode is BillingMode.SUBSCRIPTION and settings.is_default("mode"):
-        sys.stderr.write(
+        write_stderr(
             "hint: an API key was found and removed; set ACP_BRIDGE_MODE=api-key to use it\n"
         )
-    sys.stderr.flush()

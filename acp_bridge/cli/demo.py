@@ -25,13 +25,14 @@ def run(arguments: "Arguments") -> int:
     from acp_bridge.errors import ConfigurationError  # noqa: PLC0415 - with its use
     from acp_bridge.modes import BillingMode  # noqa: PLC0415 - with its use
 
+    flags = dict(arguments.flags)
     names = arguments.options.modes or [mode.value for mode in BillingMode]
-    if "mode" in arguments.flags:
-        names = [arguments.flags["mode"]]
+    if "mode" in flags:
+        names = [flags.pop("mode")]
     try:
         modes = [BillingMode.parse(name) for name in names]
     except ValueError as error:
         raise ConfigurationError(
             str(error), hint="for example: acp-bridge demo subscription"
         ) from error
-    return demonstrate(modes, arguments.flags, arguments.after_dashes)
+    return demonstrate(modes, flags, arguments.after_dashes)

@@ -28,27 +28,19 @@ def run(arguments: "Arguments") -> int:
             "exec needs a command after --",
             hint='for example: acp-bridge exec -- claude -p "hello"',
         )
-    from acp_bridge.agent.terminal import replace_process  # noqa: PLC0415 - heavy
-    from acp_bridge.cli.banner import show_banner  # noqa: PLC0415 - heavy
+    from acp_bridge.cli.become import become  # noqa: PLC0415 - heavy
     from acp_bridge.preparation import Surroundings, prepare_command  # noqa: PLC0415 - heavy
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     settings = load_settings(arguments.flags)
-    surroundings = Surroundings()
     command = list(arguments.after_dashes)
     by_path = _claude_by_path(command[0])
     if by_path is not None:
         settings = settings.model_copy(update={"claude": by_path})
-    preparation = prepare_command(settings, surroundings)
-    record, launcher = preparation.record, preparation.launcher
-    if launcher is not None and by_path is not None:
-        command[0] = str(launcher.executable)
-    record.remove(preparation.removed)
-    record.declare(preparation.plan.credential_class.value, "launch plan")
-    preparation.directory.write_status(record.document())
-    preparation.directory.outlive_exec()
-    show_banner(settings, preparation.plan, preparation.removed)
-    replace_process(command, preparation.environment)
+    preparation = prepare_command(settings, Surroundings())
+    if preparation.launcher is not None and by_path is not None:
+        command[0] = str(preparation.launcher.executable)
+    become(command, preparation)
 
 
 def _claude_by_path(program: str) -> Path | None:

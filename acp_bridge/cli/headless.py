@@ -1,17 +1,20 @@
 """One conversation without an editor: what ``ask`` and ``demo`` share."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
 
 from acp_bridge.bridge import Bridge
-from acp_bridge.cli.conversation import Conversation
+from acp_bridge.cli.conversation import AgentEndedError, Conversation
 from acp_bridge.errors import BridgeError
 from acp_bridge.log import Log
 from acp_bridge.settings import Settings
+from acp_bridge.signals import unless_signalled
+from acp_bridge.standard_error import write_stderr
+from acp_bridge.supervisor import exit_status
 
 
 def ask(  # noqa: PLR0913 - the options of the command
@@ -22,53 +25,83 @@ def ask(  # noqa: PLR0913 - the options of the command
     cwd: Path,
     model: str | None = None,
     approve: bool = False,
-    environ: Mapping[str, str] | None = None,
 ) -> int:
     """Ask, print the answer on stdout, then mode and evidence on stderr.
 
     Returns:
-        0 if the turn ended normally, 1 if the model stopped for another reason.
+        0 if the turn ended normally, 1 if the model stopped for another reason, the agent's own
+        status if it ended, 128 + N after signal N.
 
     Raises:
         BridgeError: the run could not be started, or the prompt was refused or failed.
     """
 
     async def conversation() -> int:
-        bridge = Bridge(
-            settings,
-            agent=agent,
-            environ=environ,
-            cwd=cwd,
-            log=Log.of(settings.log_level, settings.log_file, settings.log_format),
-        )
-        async with bridge:
+        async with Bridge(settings, agent=agent, cwd=cwd, log=Log.of(settings)) as bridge:
             return await hold(bridge, prompt, cwd=cwd, model=model, approve=approve)
 
-    return anyio.run(conversation)
+    return anyio.run(unless_signalled, conversation)
 
 
 async def hold(
     bridge: Bridge, prompt: str, *, cwd: Path, model: str | None = None, approve: bool = False
 ) -> int:
-    """Hold the conversation on a bridge that was entered; returns the exit status."""
-    talk = Conversation(bridge.stream, on_text=_print, approve=approve)
+    """Hold the conversation on a bridge that was entered; returns the exit status.
+
+    Raises:
+        BridgeError: the prompt was refused or failed.
+        BrokenPipeError: nobody reads the answer any more.
+    """
     failed: BridgeError | None = None
     result: dict[str, Any] = {}
     async with anyio.create_task_group() as tasks:
+        answer = _Answer(tasks.cancel_scope.cancel)
+        talk = Conversation(bridge.stream, on_text=answer.print, approve=approve)
         try:
             await talk.start(tasks)
             result = await talk.prompt(prompt, cwd=str(cwd), model=model)
         except BridgeError as error:
             failed = error
         tasks.cancel_scope.cancel()
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    answer.end()
     for title in talk.declined:
-        sys.stderr.write(f"declined: {title} (grant permissions with --approve)\n")
-    sys.stderr.write(mode_and_evidence(bridge.status))
+        write_stderr(f"declined: {_one_line(title)} (grant permissions with --approve)\n")
+    write_stderr(mode_and_evidence(bridge.status))
+    if isinstance(failed, AgentEndedError):
+        failed.exit_status = exit_status(await bridge.wait()) or failed.exit_status
     if failed is not None:
         raise failed
     return 0 if result.get("stopReason") == "end_turn" else 1
+
+
+class _Answer:
+    """The answer on stdout.
+
+    Args:
+        stop: called when nobody reads it.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._last = ""
+        self._broken: BrokenPipeError | None = None
+
+    def print(self, text: str) -> None:
+        """Show a piece at once."""
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            self._broken = error
+            self._stop()
+        self._last = text or self._last
+
+    def end(self) -> None:
+        """Finish the line; tell if somebody stopped reading."""
+        if self._broken is None and self._last and not self._last.endswith("\n"):
+            self.print("\n")
+        if self._broken is not None:
+            raise self._broken
 
 
 def mode_and_evidence(status: Mapping[str, Any]) -> str:
@@ -89,6 +122,6 @@ def mode_and_evidence(status: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _print(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _one_line(text: str) -> str:
+    """An agent's text without what would move the cursor."""
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -6,10 +6,13 @@ the terminal.
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from acp_bridge.cli.arguments import Arguments
+
+CLI = "--cli"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +42,11 @@ def run(arguments: "Arguments") -> int:
 
 
 def own_command() -> tuple[str, ...]:
-    """The argv by which this bridge was started, without what follows the options."""
+    """The argv by which this bridge was started, without what an ACP client appended to it."""
     argv = list(sys.argv)
-    for mark in ("--cli",):
-        if mark in argv:
-            argv = argv[: argv.index(mark)]
+    if CLI in argv:
+        argv = argv[: argv.index(CLI)]
+    if Path(argv[0]).name == "__main__.py":
+        # ``python -m acp_bridge``: the file by itself is not a program.
+        return (sys.executable, "-m", "acp_bridge", *argv[1:])
     return tuple(argv)

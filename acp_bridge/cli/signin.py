@@ -6,8 +6,7 @@ method appended; that command is the bridge. The bridge has no sign-in of its ow
 
 from collections.abc import Sequence
 
-from acp_bridge.agent.terminal import replace_process
-from acp_bridge.cli.banner import show_banner
+from acp_bridge.cli.become import become
 from acp_bridge.errors import AgentError, RefusedError
 from acp_bridge.modes import BillingMode
 from acp_bridge.preparation import Surroundings, prepare
@@ -28,13 +27,7 @@ def hand_terminal_over(settings: Settings, agent: Sequence[str] | None, cli: Seq
     preparation = prepare(settings, Surroundings(), agent=agent)
     if preparation.agent is None:
         raise AgentError("no agent was prepared", hint="this is a defect; please report it")
-    record = preparation.record
-    record.remove(preparation.removed)
-    record.declare(preparation.plan.credential_class.value, "launch plan")
-    preparation.directory.write_status(record.document())
-    preparation.directory.outlive_exec()
-    show_banner(settings, preparation.plan, preparation.removed)
-    replace_process([*preparation.agent.argv, "--cli", *cli], preparation.environment)
+    become([*preparation.agent.argv, "--cli", *cli], preparation)
 
 
 def _check(mode: BillingMode, cli: tuple[str, ...]) -> None:

@@ -190,6 +190,12 @@ class Channels:
             return False
         return row.removed_from_messages or row.environment[mode] is Action.REMOVE
 
+    def is_users_to_choose(self, name: str) -> bool:
+        """Whether the user's own value of a variable is looked at for the settings tier."""
+        row = self.variable(name)
+        pinned = row is not None and row.settings in (SettingsPin.OWN, SettingsPin.OWN_IF_NAMED)
+        return pinned or name in self.common_sets
+
     def launch_form(self, mode: BillingMode, form: str) -> LaunchForm:
         """The launch of a mode with one form of credential.
 

@@ -74,10 +74,7 @@ def resolve_managed_settings(
         paths.append(cached)
     keys: dict[str, ManagedSetting] = {}
     env: dict[str, ManagedSetting] = {}
-    for path in [
-        *([] if folder is None else _files(folder)),
-        *([] if cached is None else [cached]),
-    ]:
+    for path in paths:
         content = _read(path)
         if content is None:
             continue

@@ -218,12 +218,7 @@ def _own(channels: Channels, mode: BillingMode, inherited: Mapping[str, str]) ->
 def _own_pins(channels: Channels, inherited: Mapping[str, str], survey: Survey) -> dict[str, str]:
     # Claude Code writes the user's settings over the environment, so they come first here too.
     values = {**inherited, **survey.own}
-    wanted = {
-        row.name
-        for row in channels.variables
-        if not row.is_pattern and row.settings not in (SettingsPin.BLANK, SettingsPin.NONE)
-    }
-    return {name: value for name, value in values.items() if name in wanted}
+    return {name: value for name, value in values.items() if channels.is_users_to_choose(name)}
 
 
 def _pins(

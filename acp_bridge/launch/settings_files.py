@@ -167,12 +167,11 @@ def _is_pinned(row: Variable | None) -> bool:
 
 
 def _own_values(channels: Channels, content: Mapping[str, Any]) -> dict[str, str]:
-    values = {}
-    for name, value in _env(content).items():
-        row = channels.variable(name)
-        if row is not None and isinstance(value, str) and row.settings is not SettingsPin.BLANK:
-            values[name] = value
-    return values
+    return {
+        name: value
+        for name, value in _env(content).items()
+        if isinstance(value, str) and channels.is_users_to_choose(name)
+    }
 
 
 def _profile(content: Mapping[str, Any], origin: str) -> list[Finding]:

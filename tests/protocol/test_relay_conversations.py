@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from acp_bridge.errors import Reason
 from acp_bridge.protocol.commands import Ask, CloseAgentInput, Record, ToAgent, ToClient
 from acp_bridge.protocol.facts import (
     LineTooLong,
@@ -66,6 +67,8 @@ def test_the_last_line_counts_without_its_line_feed() -> None:
 def test_the_agents_input_is_closed_once() -> None:
     play = Playbook(relay())
     play >> ClientCloses() << CloseAgentInput()
+    again = play.core.contradict(Reason.GUARD_BYPASSED, "No.", 0.0)
+    assert CloseAgentInput() not in again
     play >> Waits(100)
     play.ends()
 
@@ -133,7 +136,9 @@ def test_a_too_long_answer_to_the_agent_is_replaced_by_an_error() -> None:
     play.ends()
 
 
-@pytest.mark.parametrize("head", [b'{"x":"', b'{"id":12', b'{"id":{},"method":"a","x":"', b"["])
+@pytest.mark.parametrize(
+    "head", [b'{"x":"', b'{"id":12', b'{"id":{},"method":"a","x":"', b'{"id":3,"params":"', b"["]
+)
 def test_a_line_too_long_without_a_visible_id_is_answered_with_null(head: bytes) -> None:
     play = Playbook(relay(max_client_line_bytes=50), facts=False)
     play >> Client(head + b"1" * 100 + b"\n") << Refusal("null", -32600, "line_too_long")
@@ -201,11 +206,12 @@ def test_an_id_is_known_again_as_javascript_echoes_it(asked: str, echoed: str) -
     play.ends()
 
 
-def test_text_and_number_are_two_ids() -> None:
+@pytest.mark.parametrize(("asked", "other"), [("1", 1), (1, "1"), (0.5, 0), (1, 1.25), (None, "")])
+def test_ids_of_other_type_or_value_are_other_ids(asked: object, other: object) -> None:
     play = Playbook(relay(), facts=False)
-    play.happens(Client(request("1", "x")))
-    play >> Agent(result(1))
-    play >> AgentCloses() << Refusal('"1"', -32603, "agent_exited")
+    play.happens(Client(request(asked, "x")))
+    play >> Agent(result(other))
+    play >> AgentCloses() << Refusal(json.dumps(asked), -32603, "agent_exited")
     play.ends()
 
 

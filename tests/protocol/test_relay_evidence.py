@@ -1,13 +1,21 @@
 """Prompts wait for evidence, and stop when it contradicts the mode."""
 
 import json
+from typing import Any
 
 import pytest
 
 from acp_bridge.errors import Reason
-from acp_bridge.modes import OnViolation
+from acp_bridge.modes import BillingMode, OnViolation
 from acp_bridge.protocol.commands import Ask, CloseAgentInput, Record, ToAgent, ToClient
-from acp_bridge.protocol.evidence import Context, Evidence, EvidenceKind, Source, Verdict
+from acp_bridge.protocol.evidence import (
+    EVIDENCE_TABLE,
+    Context,
+    Evidence,
+    EvidenceKind,
+    Source,
+    Verdict,
+)
 from acp_bridge.protocol.evidence_gate import EvidenceGate
 from acp_bridge.protocol.facts import (
     Contradicted,
@@ -16,15 +24,18 @@ from acp_bridge.protocol.facts import (
     StatusNotSeen,
 )
 from tests.protocol.playbook import (
+    A,
     Agent,
     AgentCloses,
     B,
+    C,
     Client,
     ClientCloses,
     Playbook,
     Refusal,
     Waits,
     failure,
+    guarded,
     notification,
     prompt,
     relay,
@@ -167,6 +178,19 @@ def test_a_refused_prompt_says_what_is_suspected_and_what_to_do() -> None:
     assert "claude auth login --claudeai" in error["data"]["acp_bridge"]["hint"]
 
 
+@pytest.mark.parametrize("mode", BillingMode)
+def test_every_status_that_contradicts_a_mode_is_explained_in_words(mode: BillingMode) -> None:
+    explained = 0
+    for row in EVIDENCE_TABLE:
+        if row.signal.source is Source.AUTH_STATUS:
+            core = guarded(mode, Context(login_stored=False))
+            core.receive_from_agent(status(row.signal.value), 0.0)
+            answer = json.loads(sent_to_client(core.receive_from_client(prompt(1), 0.0)) or "{}")
+            sentence = answer.get("error", {}).get("message", "")
+            explained += mode.value in sentence and "the agent reports" in sentence
+    assert explained == {A: 3, B: 3, C: 4}[mode]
+
+
 def test_a_held_prompt_is_refused_when_the_status_contradicts() -> None:
     play = Playbook(relay(interceptors=[gate()]), facts=False)
     play >> Client(prompt(1))
@@ -198,6 +222,27 @@ def test_a_bypassed_guard_stops_spending_the_same_way() -> None:
     assert answer["error"]["message"] == "Tokens were spent that the guard did not see."
     assert answer["error"]["data"]["acp_bridge"]["hint"] == "Look."
     play >> Client(prompt(2)) << Refusal("2", -32012, "guard_bypassed")
+    play.ends()
+
+
+def stopped(**settings: Any) -> Playbook:
+    """A conversation whose running prompt, with id 1, the bridge has answered."""
+    play = Playbook(relay(**settings), facts=False)
+    play.happens(Client(prompt(1)))
+    commands = play.core.contradict(Reason.GUARD_BYPASSED, "No.", 0.0)
+    assert sent_to_client(commands).count(b"\n") == 1
+    return play
+
+
+def test_a_stopped_prompt_is_not_answered_again_when_the_agent_ends() -> None:
+    play = stopped()
+    play >> AgentCloses()
+    play.ends()
+
+
+def test_a_stopped_prompt_is_not_answered_again_when_its_answer_is_too_long() -> None:
+    play = stopped(max_agent_line_bytes=100)
+    play >> Agent(result(1, "y" * 200))
     play.ends()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from acp_bridge.errors import Reason
 from acp_bridge.protocol.commands import Record, ToAgent, ToClient
-from acp_bridge.protocol.decisions import ClientDecision, Interceptor, Note
+from acp_bridge.protocol.decisions import ClientDecision, Interceptor, Note, Refuse
 from acp_bridge.protocol.envelope import Envelope
 from acp_bridge.protocol.facts import (
     PromptEnded,
@@ -20,6 +20,7 @@ from tests.protocol.playbook import (
     Agent,
     Client,
     Playbook,
+    Refusal,
     failure,
     notification,
     prompt,
@@ -70,7 +71,8 @@ def test_sessions_are_recorded_as_the_agent_opens_them(
 
 def test_a_session_that_could_not_be_opened_is_not_recorded() -> None:
     core = relay()
-    core.receive_from_client(request(1, "session/new") + request(2, "session/fork"), 0.0)
+    core.receive_from_client(request(1, "session/new"), 0.0)
+    core.receive_from_client(request(2, "session/fork", {"sessionId": "old"}), 0.0)
     assert recorded(core.receive_from_agent(failure(1) + result(2), 0.0)) == []
 
 
@@ -120,3 +122,20 @@ def test_interceptors_see_a_message_in_the_order_of_the_list() -> None:
         core.receive_from_agent(result(1), 0.0),
     ):
         assert [fact.method for fact in recorded(commands)] == ["first", "second"]
+
+
+class Refuser(Interceptor):
+    """Refuses what the first watcher has noted."""
+
+    client_methods = frozenset({"x"})
+
+    def client_message(self, message: Envelope, now: float) -> ClientDecision:
+        del message, now
+        return Refuse(Code.BUDGET_EXHAUSTED, Reason.BUDGET_EXHAUSTED, "No.", "Wait.")
+
+
+def test_what_was_noted_before_a_refusal_is_recorded_and_nobody_is_asked_after_it() -> None:
+    core = relay(interceptors=[Watcher("first"), Refuser(), Watcher("never")])
+    commands = core.receive_from_client(request(1, "x"), 0.0)
+    assert [fact.method for fact in recorded(commands)] == ["first", "x"]
+    assert Refusal("1", -32011, "budget_exhausted").matches(commands[1])

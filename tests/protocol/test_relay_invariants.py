@@ -111,6 +111,8 @@ class OneResponseEach(RuleBasedStateMachine):
         "initialize",
         "session/new",
         "session/prompt",
+        "session/prompt",
+        "session/prompt",
         "session/list",
         "logout",
         "providers/set",

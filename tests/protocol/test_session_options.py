@@ -146,11 +146,36 @@ def test_managed_settings_go_under_the_pins_and_none_are_invented() -> None:
     assert rewrite({"managedSettings": None})[0]["managedSettings"] is None
 
 
-OPTIONS = """executable executableArgs pathToClaudeCodeExecutable spawnClaudeCodeProcess getOAuthToken
-    getHostAuthToken workload""".split()
-FLAGS = """bare host-auth-is-org-sign-in client-data-url workload sdk-url cloud remote environment pool
-    teleport attach-serve remote-control rc bg background desktop tmux replay-user-messages
-    __proto__""".split()
+OPTIONS = [
+    "executable",
+    "executableArgs",
+    "pathToClaudeCodeExecutable",
+    "spawnClaudeCodeProcess",
+    "getOAuthToken",
+    "getHostAuthToken",
+    "workload",
+]
+FLAGS = [
+    "bare",
+    "host-auth-is-org-sign-in",
+    "client-data-url",
+    "workload",
+    "sdk-url",
+    "cloud",
+    "remote",
+    "environment",
+    "pool",
+    "teleport",
+    "attach-serve",
+    "remote-control",
+    "rc",
+    "bg",
+    "background",
+    "desktop",
+    "tmux",
+    "replay-user-messages",
+    "__proto__",
+]
 
 
 def test_no_option_or_flag_of_the_lists_is_without_a_test() -> None:

@@ -1,0 +1,33 @@
+"""Becoming the prepared command, for the forms that hand the terminal over: ``exec``, ``--cli``."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from acp_bridge.agent.terminal import replace_process
+from acp_bridge.cli.banner import show_banner
+from acp_bridge.errors import BridgeError
+from acp_bridge.preparation import Preparation
+
+
+def become(argv: Sequence[str], preparation: Preparation) -> NoReturn:
+    """Record the run, show the banner and replace this process by a command.
+
+    The run's directory stays for as long as the command runs; the next start takes off the disk
+    what the command needed.
+
+    Raises:
+        AgentError: the command cannot be started; the run is over then.
+    """
+    record = preparation.record
+    record.remove(preparation.removed)
+    record.declare(preparation.plan.credential_class.value, "launch plan")
+    with contextlib.suppress(OSError):
+        preparation.directory.write_status(record.document())
+    show_banner(preparation.settings, preparation.plan, preparation.removed)
+    preparation.directory.outlive_exec()
+    try:
+        replace_process(argv, preparation.environment)
+    except BridgeError:
+        preparation.directory.close()
+        raise

@@ -1,0 +1,111 @@
+"""The keeper's arithmetic of processes, and the keeper where the kernel does not help it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from acp_bridge.agent import keeper
+from acp_bridge.agent.link import KEEPER
+from tests.agent.death import SECONDS, Graveyard, wait_for_the_end_of
+from tests.agent.stand_ins import python
+
+
+def test_descendants_are_found_at_any_depth_and_cousins_are_not() -> None:
+    parents = [(1, 0), (4, 3), (3, 2), (2, 1), (5, 1), (6, 5)]
+    assert sorted(keeper.descendants(2, parents)) == [3, 4]
+    assert sorted(keeper.descendants(1, [*parents, (1, 1)])) == [2, 3, 4, 5, 6]
+    assert keeper.descendants(6, parents) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_proc_and_ps_agree_on_this_process() -> None:
+    this = (os.getpid(), os.getppid(), os.getpgrp())
+    assert this in keeper.rows_from_proc()
+    assert this in keeper.rows_from_ps()
+
+
+def test_the_dead_are_not_among_the_rows() -> None:
+    child = subprocess.Popen([sys.executable, "-I", "-S", "-c", "pass"], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.read() == b""
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
+    assert child.pid not in {pid for pid, _, _ in keeper.rows_from_ps()}
+    if sys.platform == "linux":
+        assert child.pid not in {pid for pid, _, _ in keeper.rows_from_proc()}
+    child.communicate()
+
+
+@pytest.mark.parametrize("rows", ["rows_from_ps", "rows_from_proc"])
+def test_without_a_subreaper_the_group_and_the_tree_are_ended(
+    graveyard: Graveyard, rows: str
+) -> None:
+    source = f"""
+import os, sys
+sys.path.insert(0, {str(KEEPER.parent)!r})
+import keeper
+keeper.find_prctl = lambda: keeper.no_prctl
+keeper.rows_from_proc = keeper.{rows}
+sys.exit(keeper.main(sys.argv[1:]))
+"""
+    agent = python(
+        """
+        stubborn = "ignore(signal.SIGTERM); ready('{}'); linger()"
+        child("child(" + repr(stubborn.format("orphan")) + "); os._exit(0)")
+        child(stubborn.format("own-session"), start_new_session=True)
+        ready("agent")
+        sys.stdin.read()
+        linger()
+        """,
+        graveyard.path,
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        options = ["grace=0.3", "terminate=0.3", "kill=10", "lc_ctype=present"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", source, f"fd={theirs.fileno()}", *options, "--", *agent],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        born = graveyard.births(3)
+        assert born.keys() == {"agent", "orphan", "own-session"}
+        ours.shutdown(socket.SHUT_WR)
+        graveyard.wait_for_the_last()
+        assert process.wait(SECONDS) == 0
+        assert ours.recv(4096) == f"started {born['agent']}\nexited -15\n".encode()
+    for pid in born.values():
+        wait_for_the_end_of(pid)
+
+
+def test_a_keeper_that_has_to_give_up_says_how_many_are_left(graveyard: Graveyard) -> None:
+    agent = python("child('ready(\"child\"); linger()'); ready('agent'); linger()", graveyard.path)
+    ours, theirs = socket.socketpair()
+    source = f"""
+import os, sys
+sys.path.insert(0, {str(KEEPER.parent)!r})
+import keeper
+keeper.Keeper._signal_all = lambda self, *numbers: None
+sys.exit(keeper.main(sys.argv[1:]))
+"""
+    with ours, theirs:
+        options = ["grace=0.05", "terminate=0.05", "kill=0.05", "lc_ctype=present"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", source, f"fd={theirs.fileno()}", *options, "--", *agent],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        born = graveyard.births(2)
+        assert ours.recv(4096) == f"started {born['agent']}\n".encode()
+        ours.shutdown(socket.SHUT_WR)
+        assert process.wait(SECONDS) == 1
+        assert ours.recv(4096) == b"left 2\n"
+    # Its end took the agent along; the agent's child is this test's to end.
+    os.kill(born["child"], signal.SIGKILL)
+    graveyard.wait_for_the_last()

@@ -1,0 +1,175 @@
+"""A small ACP agent that does as the prompts tell it; the standard library only.
+
+    python stand_in.py [--name NAME] [--ignore-end] [--log FILE] [--exit-at N] [SAY …]
+
+A prompt's text is a list of words, each with what follows its colon, done from left to right:
+
+    text:TEXT        one message chunk
+    chunks:N         N message chunks
+    status:KIND      an ``_auth/status_update``
+    nonsense:N       N lines that are no JSON
+    stderr:LINES     so many lines on stderr
+    say:TEXT         one line on stderr
+    exit:CODE        end at once
+    signal:N         end by that signal
+    child            start a `sleep` in a session of its own, and tell its process id in a chunk
+    wait             answer only when the turn is cancelled
+    hang             never answer
+    deaf             close stdin, and go on
+    mute             close stdout, and go on
+
+``SAY …`` is done once the first message has been answered. ``--log`` keeps the bytes of both
+directions in ``FILE.in`` and ``FILE.out``. Every unknown request is answered with its own params.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+class StandIn:
+    """One agent."""
+
+    def __init__(self, options: dict[str, str], said_at_start: list[str]) -> None:
+        self.name = options.get("name", "stand-in")
+        self.exit_at = int(options.get("exit-at", "0"))
+        self.ignores_the_end = "ignore-end" in options
+        self.said_at_start = said_at_start
+        log = options.get("log")
+        self.log_in = open(log + ".in", "wb") if log else None
+        self.log_out = open(log + ".out", "wb") if log else None
+        self.sessions = 0
+        self.messages = 0
+        self.waiting: dict[str, object] = {}
+        self.session = ""
+
+    def run(self) -> None:
+        """Serve until stdin ends."""
+        for line in sys.stdin.buffer:
+            if self.log_in is not None:
+                self.log_in.write(line)
+                self.log_in.flush()
+            self.messages += 1
+            if self.messages == self.exit_at:
+                os._exit(23)
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(message, dict) and "method" in message:
+                self.take(message)
+        while self.ignores_the_end:
+            time.sleep(1)
+
+    def take(self, message: dict) -> None:
+        """Answer one message."""
+        method, number = message["method"], message.get("id")
+        params = message.get("params") or {}
+        if method == "initialize":
+            info = {"name": self.name, "title": "Stand-in", "version": "0.0.1"}
+            self.answer(number, {"protocolVersion": 1, "agentInfo": info, "authMethods": []})
+            for say in self.said_at_start:
+                self.do(say)
+        elif method == "session/new":
+            self.sessions += 1
+            self.answer(number, {"sessionId": f"session-{self.sessions}"})
+        elif method == "session/prompt":
+            self.prompt(number, params)
+        elif method == "session/cancel":
+            if params["sessionId"] in self.waiting:
+                self.answer(self.waiting.pop(params["sessionId"]), {"stopReason": "cancelled"})
+        elif "id" in message:
+            self.answer(number, params)
+
+    def prompt(self, number: object, params: dict) -> None:
+        """Do what the text says, and end the turn."""
+        self.session = params["sessionId"]
+        text = "".join(block.get("text", "") for block in params["prompt"])
+        for word in text.split():
+            if word in ("wait", "hang"):
+                self.waiting[self.session if word == "wait" else ""] = number
+                return
+            self.do(word)
+        self.answer(number, {"stopReason": "end_turn"})
+
+    def do(self, word: str) -> None:
+        """Do one thing."""
+        verb, _, value = word.partition(":")
+        match verb:
+            case "text":
+                self.chunk(value)
+            case "chunks":
+                for number in range(int(value)):
+                    self.chunk(f"piece {number} ")
+            case "status":
+                self.notify("_auth/status_update", {"authStatus": {"kind": value, "label": "x"}})
+            case "nonsense":
+                for number in range(int(value)):
+                    self.write(b"this is no JSON %d\n" % number)
+            case "stderr":
+                for number in range(int(value)):
+                    os.write(2, b"stderr line %d of the stand-in, padded to be longer\n" % number)
+            case "say":
+                os.write(2, value.encode() + b"\n")
+            case "exit":
+                os._exit(int(value))
+            case "signal":
+                os.kill(os.getpid(), int(value))
+            case "child":
+                child = subprocess.Popen(
+                    ["sleep", "1000"], start_new_session=True, stdin=-3, stdout=-3, stderr=-3
+                )
+                self.chunk(str(child.pid))
+            case "deaf":
+                os.close(0)
+            case "mute":
+                os.close(1)
+
+    def chunk(self, text: str) -> None:
+        """Send a piece of the answer."""
+        update = {
+            "sessionUpdate": "agent_message_chunk",
+            "content": {"type": "text", "text": text},
+        }
+        self.notify("session/update", {"sessionId": self.session, "update": update})
+
+    def notify(self, method: str, params: dict) -> None:
+        """Send a notification."""
+        self.send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def answer(self, number: object, result: dict) -> None:
+        """Answer a request."""
+        self.send({"jsonrpc": "2.0", "id": number, "result": result})
+
+    def send(self, message: dict) -> None:
+        """Send a message, in the spelling of JavaScript's ``JSON.stringify``."""
+        text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+        self.write(text.encode() + b"\n")
+
+    def write(self, data: bytes) -> None:
+        """Write all of it."""
+        if self.log_out is not None:
+            self.log_out.write(data)
+            self.log_out.flush()
+        while data:
+            data = data[os.write(1, data) :]
+
+
+def main(arguments: list[str]) -> None:
+    """Read the options and serve."""
+    options: dict[str, str] = {}
+    rest = list(arguments)
+    while rest and rest[0].startswith("--"):
+        name = rest.pop(0).removeprefix("--")
+        options[name] = "" if name == "ignore-end" else rest.pop(0)
+    if "ignore-end" in options:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+    StandIn(options, rest).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,93 @@
+"""What both endpoints, both proxies and the client saw of one turn, and whether the mode held."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from acp_bridge.loopback.seen import SeenRequest
+from acp_bridge.modes import CredentialClass
+from tests.matrix.payers import Payer
+
+_NOT_A_MODEL_REQUEST = ("HEAD", "/")
+
+
+class Outcome(StrEnum):
+    """What became of a turn."""
+
+    HELD = "held"
+    """Answered, and only the mode's own credential was seen, only where it belongs."""
+    LEAKED = "leaked"
+    """Another credential was seen, or anything at all at another place."""
+    NO_ANSWER = "no answer"
+    """Nothing leaked, and nothing was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Everything seen of one turn.
+
+    Attributes:
+        payer: who was meant to pay.
+        endpoint: requests at the mode's destination.
+        attacker: requests at the attacker's endpoint.
+        trap: what the attacker's proxy and socket were asked for.
+        left_for: what the user's own proxy was asked to reach.
+        user_proxies: proxies the attacker's proxy stands for, if it is the user's own this time.
+        text: the answer; None without one.
+        error: the code of the error that the turn ended with.
+        said: the error's sentence.
+    """
+
+    payer: Payer
+    endpoint: tuple[SeenRequest, ...]
+    attacker: tuple[SeenRequest, ...]
+    trap: tuple[str, ...]
+    left_for: frozenset[str]
+    text: str | None = None
+    error: int | None = None
+    said: str = ""
+    trap_is_the_users: bool = field(default=False)
+
+    @property
+    def leaks(self) -> list[str]:
+        """What should not have been seen, in words and without values."""
+        terms = self.payer.terms
+        found = [
+            f"the endpoint saw {_named(request)}"
+            for request in self.endpoint
+            if (request.method, request.target) != _NOT_A_MODEL_REQUEST
+            and _credential(request) != terms.credential
+        ]
+        found += [f"the attacker saw {_named(request)}" for request in self.attacker]
+        allowed = terms.lookup if self.trap_is_the_users else frozenset()
+        found += [f"the other proxy was asked for {it}" for it in self.trap if it not in allowed]
+        found += [f"something left for {it}" for it in sorted(self.left_for - terms.lookup)]
+        return found
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the turn."""
+        if self.leaks:
+            return Outcome.LEAKED
+        return Outcome.HELD if self.text else Outcome.NO_ANSWER
+
+    def __str__(self) -> str:
+        seen = "; ".join(unique(self.leaks)) or "no leak"
+        end = self.text or f"error {self.error}: {self.said}"
+        paid = len(self.endpoint)
+        return f"{self.outcome}: {seen}; {paid} requests at the endpoint; the turn ended with {end}"
+
+
+def unique(items: Iterable[str]) -> list[str]:
+    """The items without repetitions, in order."""
+    return list(dict.fromkeys(items))
+
+
+def _credential(request: SeenRequest) -> tuple[CredentialClass, str | None]:
+    return request.credential.credential_class, request.credential.label
+
+
+def _named(request: SeenRequest) -> str:
+    credential_class, label = _credential(request)
+    both = ", in both headers" if request.credential.both_headers else ""
+    return f"{request.method} {request.target.split('?')[0]} with {label or credential_class}{both}"

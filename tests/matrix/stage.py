@@ -1,0 +1,247 @@
+"""A closed world with two endpoints: the mode's and the attacker's; and a program that runs in it.
+
+    async with Stage(tmp_path, Payer.LOGIN) as stage:
+        placed = place(Scope.USER, plant(Kind.API_KEY, stage.bait()), home=stage.home, project=…)
+        async with stage.run(THROUGH_THE_BRIDGE, env=placed.env) as running:
+            sighting = await running.turn(project, options=placed.options)
+"""
+
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+import anyio.abc
+
+from acp_bridge.loopback.endpoint import EmbeddedEndpoint
+from acp_bridge.loopback.scratch import ScratchHome, make_scratch_home, scratch_environment
+from acp_bridge.loopback.script import Script
+from acp_bridge.loopback.sink import ProxySink
+from tests.matrix.kinds import Bait
+from tests.matrix.payers import KNOWN, Payer
+from tests.matrix.sightings import Sighting
+from tests.support.acp import AcpClient, AcpError, acp_client
+from tests.support.real import ADAPTER_ARGV
+
+SETTLE_SECONDS = 20.0
+TURN_SECONDS = 30.0
+_QUIET = {"CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION": "false", "SHELL": "/bin/bash"}
+_REFUSAL = (
+    b"HTTP/1.1 402 Payment Required\r\ncontent-type: application/json\r\nx-should-retry: false\r\n"
+    b"content-length: 75\r\nconnection: close\r\n\r\n"
+    b'{"type":"error","error":{"type":"billing_error","message":"At the socket."}}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What stands between the client and Claude Code.
+
+    Attributes:
+        argv: how it is started.
+        is_bridge: whether it is told who pays by the bridge's own settings.
+        is_told_both_ways: also by Claude Code's variables, for a bridge without its launch gate.
+        strips: variables that the launcher of the plain adapter takes away.
+    """
+
+    argv: Sequence[str]
+    is_bridge: bool = False
+    is_told_both_ways: bool = False
+    strips: tuple[str, ...] = ()
+
+
+THROUGH_THE_BRIDGE = Program((sys.executable, "-m", "acp_bridge"), is_bridge=True)
+ALONE = Program(ADAPTER_ARGV)
+STRIPPED = Program(ADAPTER_ARGV, strips=("ANTHROPIC_API_KEY",))
+
+
+class Stage:
+    """One payer's world, as an async context manager.
+
+    Args:
+        root: an empty directory for homes, projects and state.
+        payer: who is meant to pay.
+        script: what the mode's endpoint answers.
+        login: whether a claude.ai login is stored.
+
+    Attributes:
+        endpoint: the mode's destination.
+        attacker: where a redirect leads.
+        sink: the user's own proxy, which refuses everything.
+        trap: the attacker's proxy.
+        home: the home of every run on this stage.
+    """
+
+    def __init__(
+        self, root: Path, payer: Payer, *, script: Script = (), login: bool = True
+    ) -> None:
+        self.payer = payer
+        self.root = root
+        self.home: ScratchHome = make_scratch_home(root / "home", login=login)
+        self.endpoint = EmbeddedEndpoint(script, known=KNOWN)
+        self.attacker = EmbeddedEndpoint(known=KNOWN)
+        self.sink = ProxySink()
+        self.trap = ProxySink()
+        self.at_socket: list[str] = []
+        self._numbers = count(1)
+
+    async def __aenter__(self) -> Self:
+        self._stack = AsyncExitStack()
+        for part in (self.endpoint, self.attacker, self.sink, self.trap):
+            await self._stack.enter_async_context(part)
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="acp-"))
+        self._socket = Path(folder) / "s"
+        listener = await anyio.create_unix_listener(self._socket)
+        tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self._stack.callback(tasks.cancel_scope.cancel)
+        tasks.start_soon(listener.serve, self._at_socket)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    def new_folder(self, name: str) -> Path:
+        """An empty folder of its own."""
+        folder = self.root / f"{name}-{next(self._numbers)}"
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def bait(self) -> Bait:
+        """What a plant can point at on this stage."""
+        return Bait(self.attacker.url, self.trap.url, self._socket, self.new_folder("bait"))
+
+    def environment(self, program: Program, plant: Mapping[str, str]) -> dict[str, str]:
+        """The environment of a program, with variables planted."""
+        terms = self.payer.terms
+        env = {**scratch_environment(self.home, sink_url=self.sink.url), **_QUIET}
+        if not program.is_bridge or program.is_told_both_ways:
+            env |= _filled(terms.native, self.endpoint.url)
+        if program.is_bridge:
+            env |= _filled(terms.bridge, self.endpoint.url)
+            env |= {
+                "ACP_BRIDGE_MODE": terms.mode.value,
+                "ACP_BRIDGE_STATE_DIR": str(self.root / "state"),
+                "ACP_BRIDGE_CONFIG": "/dev/null",
+            }
+        env |= plant
+        return {name: value for name, value in env.items() if name not in program.strips}
+
+    @asynccontextmanager
+    async def run(
+        self, program: Program, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> AsyncIterator["Running"]:
+        """Start a program in this world and initialize it."""
+        whole = self.environment(program, env or {})
+        argv, folder = program.argv, cwd or self.home.project
+        async with acp_client(argv, env=whole, cwd=folder) as client:
+            await client.initialize(auth={"_meta": {"gateway": True}})
+            yield Running(self, client)
+
+    async def _at_socket(self, stream: anyio.abc.ByteStream) -> None:
+        async with stream:
+            request = (await stream.receive()).split(b"\r\n")[0]
+            self.at_socket.append(request.decode("latin-1"))
+            await stream.send(_REFUSAL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How much had been seen at a moment."""
+
+    endpoint: int
+    attacker: int
+    trap: int
+    socket: int
+    sink: int
+
+
+class Running:
+    """A started program on its stage."""
+
+    def __init__(self, stage: Stage, client: AcpClient) -> None:
+        self.stage = stage
+        self.client = client
+        self._mark = self.mark()
+
+    def mark(self) -> _Mark:
+        """Remember how much has been seen."""
+        stage = self.stage
+        self._mark = _Mark(
+            len(stage.endpoint.seen),
+            len(stage.attacker.seen),
+            len(stage.trap.refused),
+            len(stage.at_socket),
+            len(stage.sink.refused),
+        )
+        return self._mark
+
+    def sighting(
+        self, *, text: str | None = None, error: AcpError | None = None, said: str = ""
+    ) -> Sighting:
+        """What was seen since the mark."""
+        stage, mark = self.stage, self._mark
+        return Sighting(
+            payer=stage.payer,
+            endpoint=tuple(stage.endpoint.seen[mark.endpoint :]),
+            attacker=tuple(stage.attacker.seen[mark.attacker :]),
+            trap=(
+                *(refused.target for refused in stage.trap.refused[mark.trap :]),
+                *stage.at_socket[mark.socket :],
+            ),
+            left_for=frozenset(refused.target for refused in stage.sink.refused[mark.sink :]),
+            text=text,
+            error=error.code if error else None,
+            said=error.message if error else said,
+        )
+
+    async def turn(
+        self,
+        project: Path,
+        *,
+        options: Mapping[str, Any] | None = None,
+        opening: str = "session/new",
+        prompt: str = "hi",
+    ) -> Sighting:
+        """Open a session with options, prompt once, close it; says what was seen meanwhile.
+
+        Every other opening than ``session/new`` opens a session that was held and closed without
+        any option before.
+        """
+        params: dict[str, Any] = {"cwd": str(project), "mcpServers": []}
+        if opening != "session/new":
+            params["sessionId"] = await self._earlier_session(project)
+        if options:
+            params["_meta"] = {"claudeCode": {"options": dict(options)}}
+        self.mark()
+        session = params.get("sessionId")
+        try:
+            opened = await self.client.request(opening, params, seconds=TURN_SECONDS)
+            session = opened.get("sessionId", session)
+            turn = await self.client.prompt(session, prompt, seconds=TURN_SECONDS)
+            return self.sighting(text=turn.text)
+        except AcpError as error:
+            return self.sighting(error=error)
+        except TimeoutError:
+            return self.sighting(said="nothing within the time")
+        finally:
+            if session is not None:
+                await self._close(session)
+
+    async def _earlier_session(self, project: Path) -> str:
+        session = await self.client.new_session(project)
+        await self.client.prompt(session, "earlier", seconds=TURN_SECONDS)
+        await self._close(session)
+        return session
+
+    async def _close(self, session: str) -> None:
+        number = await self.client.send_request("session/close", {"sessionId": session})
+        await self.client.wait_for_response(number, seconds=TURN_SECONDS)
+
+
+def _filled(variables: Mapping[str, str], url: str) -> dict[str, str]:
+    return {name: value.replace("{url}", url) for name, value in variables.items()}
