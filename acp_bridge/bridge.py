@@ -205,7 +205,7 @@ class Bridge:
             interceptors(preparation, self._command, self._layers),
             on_violation=self._settings.on_violation,
             agent_kind=self._settings.agent_kind,
-            max_client_line_bytes=self._settings.max_line_bytes,
+            max_client_line_bytes=preparation.longest_client_line,
             max_agent_line_bytes=self._settings.max_line_bytes,
         )
         self._relay = Relay(

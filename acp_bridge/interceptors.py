@@ -84,5 +84,7 @@ def _context(preparation: Preparation) -> Context:
     return Context(
         oauth_token_in_env=plan.form == "oauth_token",
         login_stored=login_stored(preparation.folders),
-        endpoint_uses_api_key=plan.mode is BillingMode.ENDPOINT and plan.form == "api_key",
+        # Headers of one's own go out beside a placeholder in x-api-key (credential-channels.toml).
+        endpoint_uses_api_key=plan.mode is BillingMode.ENDPOINT
+        and plan.form in ("api_key", "headers"),
     )

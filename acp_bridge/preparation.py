@@ -28,6 +28,11 @@ from acp_bridge.run_record import GUARANTEES_NONE, RunRecord
 from acp_bridge.settings import ANTHROPIC_API, PREFIX, Settings
 
 
+# The adapter's own limit (`stream-limits.js` of its ACP library): given a longer line, 0.100.0 closes
+# the connection and exits 0 without a word (ran). The bridge answers such a line and goes on.
+ADAPTER_LINE_BYTES = 32 * 1024 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Layers:
     """Which layers of enforcement are on. Only tests switch one off, to see the others alone."""
@@ -66,6 +71,13 @@ class Preparation:
     launcher: Launcher | None
     environment: Mapping[str, str] = field(repr=False)
     folders: Folders
+
+    @property
+    def longest_client_line(self) -> int:
+        """Bytes: what the user allows, and no more than what the agent survives."""
+        limit = self.settings.max_line_bytes
+        is_adapter = self.agent is not None and self.agent.version is not None
+        return min(limit, ADAPTER_LINE_BYTES) if is_adapter else limit
 
     @property
     def removed(self) -> list[tuple[str, str]]:
@@ -142,8 +154,6 @@ def _prepared(
     channels = load_channels()
     folders = Folders.of(channels, environ)
     is_claude = settings.agent_kind is not AgentKind.OTHER
-    if is_claude:
-        _heed_the_administrator(channels, settings.mode, folders)
     plan = make_plan(
         channels,
         mode=settings.mode,
@@ -152,6 +162,8 @@ def _prepared(
         upstream=_upstream(settings),
         files=survey(channels, folders, surroundings.cwd),
     )
+    if is_claude:
+        _heed_the_administrator(plan, folders)
     now = datetime.now(UTC)
     sweep(settings.state_dir, now)
     directory = RunDirectory.create(settings.state_dir, new_run_id(now))
@@ -195,13 +207,14 @@ def _prepared(
     )
 
 
-def _heed_the_administrator(channels: Channels, mode: BillingMode, folders: Folders) -> None:
+def _heed_the_administrator(plan: LaunchPlan, folders: Folders) -> None:
     """Managed settings are never fought: what contradicts the mode refuses the start."""
-    managed = resolve_managed_settings(channels, cached=folders.config / "remote-settings.json")
-    found = contradictions(channels, managed, mode)
+    cached = folders.config / "remote-settings.json"
+    managed = resolve_managed_settings(plan.channels, cached=cached)
+    found = contradictions(plan.channels, managed, plan.mode, planned=plan.sets)
     if found:
         raise RefusedError(
-            f"managed settings contradict mode {mode}: {found[0]}",
+            f"managed settings contradict mode {plan.mode}: {found[0]}",
             hint="ask the administrator, or choose the mode that those settings ask for",
         )
 
