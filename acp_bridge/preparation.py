@@ -27,9 +27,8 @@ from acp_bridge.modes import AgentKind, BillingMode
 from acp_bridge.run_record import GUARANTEES_NONE, RunRecord
 from acp_bridge.settings import ANTHROPIC_API, PREFIX, Settings
 
-
-# The adapter's own limit (`stream-limits.js` of its ACP library): given a longer line, 0.100.0 closes
-# the connection and exits 0 without a word (ran). The bridge answers such a line and goes on.
+# The adapter's own limit (`stream-limits.js` of its ACP library): given a longer line, 0.100.0
+# closes the connection and exits 0 without a word (ran). The bridge answers it and goes on.
 ADAPTER_LINE_BYTES = 32 * 1024 * 1024
 
 

@@ -7,7 +7,8 @@ REDACTED = "[redacted]"
 SHORTEST_SECRET = 6
 """Shorter strings are not looked for: taking them out would garble ordinary words."""
 
-_ANTHROPIC = re.compile(r"(sk-ant-(?:[a-z]+[0-9]+-)?)[\w-]+")
+# What has been taken out already is left alone: text may pass here more than once.
+_ANTHROPIC = re.compile(r"(sk-ant-(?:[a-z]+[0-9]+-)?)(?![a-z0-9-]*\[redacted\])[\w-]+")
 _BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 
 

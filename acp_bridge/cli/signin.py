@@ -5,6 +5,7 @@ method appended; that command is the bridge. The bridge has no sign-in of its ow
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from acp_bridge.cli.become import become
 from acp_bridge.errors import AgentError, RefusedError
@@ -14,6 +15,7 @@ from acp_bridge.settings import Settings
 
 LOGIN = ("auth", "login")
 LOGOUT = ("auth", "logout")
+CONSOLE = "--console"
 
 
 def hand_terminal_over(settings: Settings, agent: Sequence[str] | None, cli: Sequence[str]) -> int:
@@ -32,14 +34,16 @@ def hand_terminal_over(settings: Settings, agent: Sequence[str] | None, cli: Seq
 
 def _check(mode: BillingMode, cli: tuple[str, ...]) -> None:
     """The mode lock's rows for sign-in, applied to the command line."""
-    verb = cli[:2]
-    if verb == LOGIN and mode is BillingMode.SUBSCRIPTION and "--console" in cli:
+    pairs = tuple(pairwise(cli))
+    console = any(word.split("=")[0] == CONSOLE for word in cli)
+    if LOGIN in pairs and console and mode is BillingMode.SUBSCRIPTION:
         raise RefusedError(
             "mode subscription refuses an Anthropic Console sign-in: its API key would pay",
             hint="sign in with --claudeai, or set ACP_BRIDGE_MODE=api-key and give it a key",
         )
-    if verb in (LOGIN, LOGOUT) and mode is not BillingMode.SUBSCRIPTION:
+    refused = next((verb for verb in (LOGIN, LOGOUT) if verb in pairs), None)
+    if refused is not None and mode is not BillingMode.SUBSCRIPTION:
         raise RefusedError(
-            f"mode {mode} does not use a stored login, so {' '.join(verb)} is refused",
+            f"mode {mode} does not use a stored login, so {' '.join(refused)} is refused",
             hint="set ACP_BRIDGE_MODE=subscription to sign in or out",
         )

@@ -133,12 +133,13 @@ def test_hurry_cuts_the_waits_short(run: Run, graveyard: Graveyard) -> None:
     stubborn = python("ignore(signal.SIGTERM); ready('agent'); linger()", graveyard.path)
 
     async def main() -> AgentExit:
-        limits = Limits(grace=600, terminate=600)
-        async with start_agent(stubborn, env=ENV, limits=limits) as agent:
+        async with start_agent(stubborn, env=ENV, limits=PATIENT) as agent:
             graveyard.births(1)
+            began = anyio.current_time()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(agent.stop)
                 agent.hurry()
+            assert anyio.current_time() - began < PATIENT.grace
         return await agent.wait()
 
     assert run(main) == AgentExit(signal=signal.SIGKILL)

@@ -39,6 +39,23 @@ def test_the_dead_are_not_among_the_rows() -> None:
     child.communicate()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
+def test_the_kernel_kills_the_agent_of_a_keeper_that_is_killed(graveyard: Graveyard) -> None:
+    agent = python("ignore(signal.SIGTERM); ready('agent'); linger()", graveyard.path)
+    options = ["grace=9", "terminate=9", "kill=9", "lc_ctype=present"]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            [sys.executable, KEEPER, f"fd={theirs.fileno()}", *options, "--", *agent],
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        graveyard.births(1)
+        process.kill()
+        process.wait(SECONDS)
+        graveyard.wait_for_the_last()
+
+
 @pytest.mark.parametrize("rows", ["rows_from_ps", "rows_from_proc"])
 def test_without_a_subreaper_the_group_and_the_tree_are_ended(
     graveyard: Graveyard, rows: str

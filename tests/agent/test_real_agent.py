@@ -1,5 +1,6 @@
 """The real adapter under the keeper."""
 
+import contextlib
 import json
 import sys
 from functools import partial
@@ -38,6 +39,15 @@ def below(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+def programs(processes: list[psutil.Process]) -> set[str]:
+    """Return the names of the programs that run; a process may end while this looks at it."""
+    names = set()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            names.add(Path(process.exe()).name)
+    return names
+
+
 def test_initialize_is_answered_and_stop_ends_adapter_and_claude(run: Run, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
@@ -51,7 +61,7 @@ def test_initialize_is_answered_and_stop_ends_adapter_and_claude(run: Run, tmp_p
             session = {"cwd": str(project), "mcpServers": []}
             assert "result" in await ask(agent, 1, "session/new", session)
             processes = below(agent._link._process.pid)
-            assert {"node", "claude"} <= {Path(process.exe()).name for process in processes}
+            assert {"node", "claude"} <= programs(processes)
             assert await agent.stop() == AgentExit(returncode=0)
             assert psutil.wait_procs(processes, timeout=0)[1] == []
 
@@ -89,8 +99,7 @@ def test_kill_9_of_the_bridge_ends_adapter_and_claude(run: Run, tmp_path: Path) 
                 assert bridge.stdout is not None
                 assert await bridge.stdout.receive() == b"ready\n"
                 processes = below(bridge.pid)
-                names = {Path(process.exe()).name for process in processes}
-                assert {"node", "claude"} <= names
+                assert {"node", "claude"} <= programs(processes)
                 bridge.kill()
                 gone = partial(psutil.wait_procs, processes, timeout=SECONDS)
                 assert (await anyio.to_thread.run_sync(gone))[1] == []

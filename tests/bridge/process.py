@@ -21,7 +21,6 @@ from typing import Any, Final
 
 import anyio
 import psutil
-from anyio.abc import Process
 
 Json = dict[str, Any]
 
@@ -59,7 +58,7 @@ class BridgeProcess:
         env: the environment that it was started with.
     """
 
-    def __init__(self, process: Process, env: Mapping[str, str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], env: Mapping[str, str]) -> None:
         self.process = process
         self.env = dict(env)
         self.output = bytearray()
@@ -68,6 +67,11 @@ class BridgeProcess:
         self._changed = anyio.Event()
         self._closed = False
         self._reads = anyio.CancelScope()
+        self._stdin, self._stdout, self._stderr = (
+            pipe.fileno() for pipe in (process.stdin, process.stdout, process.stderr) if pipe
+        )
+        for fd in (self._stdin, self._stdout, self._stderr):
+            os.set_blocking(fd, False)
 
     @property
     def pid(self) -> int:
@@ -88,9 +92,11 @@ class BridgeProcess:
         return [message for line in self.lines if (message := _message(line))]
 
     async def send_bytes(self, data: bytes) -> None:
-        assert self.process.stdin is not None
+        rest = memoryview(data)
         with anyio.fail_after(SECONDS):
-            await self.process.stdin.send(data)
+            while rest:
+                await anyio.wait_writable(self._stdin)
+                rest = rest[os.write(self._stdin, rest) :]
 
     async def send(self, message: Json) -> None:
         await self.send_bytes(json.dumps(message).encode() + b"\n")
@@ -153,7 +159,9 @@ class BridgeProcess:
                 changed = self._changed
                 if condition():
                     return
-                assert not self._closed, f"stdout ended; stderr: {self.stderr[-3000:]}"
+                assert not self._closed or self._reads.cancel_called, (
+                    f"stdout ended; stderr: {self.stderr[-3000:]}"
+                )
                 await changed.wait()
 
     async def wait_for_stderr(self, text: str) -> None:
@@ -164,52 +172,49 @@ class BridgeProcess:
         message = await self.wait_for(lambda message: message.get("method") == "session/update")
         return str(message["params"]["update"]["content"]["text"])
 
-    async def close_stdin(self) -> None:
+    def close_stdin(self) -> None:
         assert self.process.stdin is not None
-        await self.process.stdin.aclose()
+        self.process.stdin.close()
 
     async def close_stdout(self) -> None:
+        self._reads.cancel()
+        await self.wait_until(lambda: self._closed)
         assert self.process.stdout is not None
-        await self.process.stdout.aclose()
+        self.process.stdout.close()
+
+    def pause_reading(self) -> None:
+        """Leave what comes on stdout unread from now on."""
+        self._reads.cancel()
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     async def exit_status(self, *, within: float = SECONDS) -> int:
         """Wait for the process to end; stdout is read to its end."""
-        with anyio.fail_after(within):
-            status = await self.process.wait()
-            while not self._closed:
-                await self._changed.wait()
+        status = await anyio.to_thread.run_sync(self.process.wait, within)
+        await self.wait_until(lambda: self._closed)
         return status
 
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.pid).children(recursive=True)
 
     async def read_stdout(self) -> None:
-        assert self.process.stdout is not None
-        closed = contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError)
-        with closed, self._reads:
-            async for chunk in self.process.stdout:
-                self.output += chunk
-                self._announce()
-        self._closed = not self._reads.cancelled_caught
+        with self._reads:
+            await self._read(self._stdout, self.output)
+        self._closed = True
         self._announce()
 
     async def read_stderr(self) -> None:
-        assert self.process.stderr is not None
-        async for chunk in self.process.stderr:
-            self._errors += chunk
+        await self._read(self._stderr, self._errors)
+
+    async def _read(self, fd: int, kept: bytearray) -> None:
+        while True:
+            await anyio.wait_readable(fd)
+            data = os.read(fd, 1 << 20)
+            if not data:
+                return
+            kept += data
             self._announce()
-
-    def pause_reading(self) -> None:
-        """Leave what comes on stdout unread from now on."""
-        self._reads.cancel()
-
-    async def exit_of_process(self) -> int:
-        """Wait for the process to end, whatever its stdout still holds."""
-        with anyio.fail_after(SECONDS):
-            return await self.process.wait()
 
     def _announce(self) -> None:
         self._changed.set()
@@ -238,8 +243,14 @@ async def bridge_process(
     """
     if env is None:
         env = bridge_environment(tmp_path, **{"agent_kind": "other", **settings})
-    process = await anyio.open_process(
-        [*BRIDGE, *arguments, "--", *agent], env=dict(env), start_new_session=True
+    process = subprocess.Popen(
+        [*BRIDGE, *arguments, "--", *agent],
+        env=dict(env),
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
     )
     bridge = BridgeProcess(process, env)
     tasks = await anyio.create_task_group().__aenter__()
@@ -250,11 +261,13 @@ async def bridge_process(
         yield bridge
     finally:
         # The test's own error passes by the task group, which would wrap it.
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
         tasks.cancel_scope.cancel()
         await tasks.__aexit__(None, None, None)
-        await process.aclose()
+        process.kill()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait(SECONDS)
 
 
 async def all_gone(processes: Sequence[psutil.Process], *, within: float = SECONDS) -> bool:

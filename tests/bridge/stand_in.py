@@ -28,6 +28,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 
 
 class StandIn:
@@ -48,7 +50,7 @@ class StandIn:
 
     def run(self) -> None:
         """Serve until stdin ends."""
-        for line in sys.stdin.buffer:
+        for line in self.lines():
             if self.log_in is not None:
                 self.log_in.write(line)
                 self.log_in.flush()
@@ -63,6 +65,11 @@ class StandIn:
                 self.take(message)
         while self.ignores_the_end:
             time.sleep(1)
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of stdin, until it ends or is closed from inside."""
+        with suppress(OSError):
+            yield from sys.stdin.buffer
 
     def take(self, message: dict) -> None:
         """Answer one message."""
@@ -154,8 +161,9 @@ class StandIn:
         if self.log_out is not None:
             self.log_out.write(data)
             self.log_out.flush()
-        while data:
-            data = data[os.write(1, data) :]
+        with suppress(OSError):
+            while data:
+                data = data[os.write(1, data) :]
 
 
 def main(arguments: list[str]) -> None:

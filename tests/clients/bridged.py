@@ -17,6 +17,7 @@ from tests.support.offline import Offline
 Json = dict[str, Any]
 
 BRIDGE = str(Path(sys.prefix) / "bin" / "acp-bridge")
+EXAMPLE_ARGV = (sys.executable, str(Path(__file__).with_name("example_agent.py")))
 STATUS_SECONDS = 20.0
 
 PAID_WITH: Mapping[BillingMode, CredentialClass] = {
@@ -47,12 +48,33 @@ def bridge_environment(world: Offline, mode: BillingMode) -> dict[str, str]:
         case BillingMode.ENDPOINT:
             settings = {"ENDPOINT_URL": world.endpoint.url, "ENDPOINT_TOKEN": FAKE_ENDPOINT_TOKEN}
             stray = {"ANTHROPIC_API_KEY": FAKE_API_KEY}
-    settings |= {
-        "MODE": mode.value,
-        "STATE_DIR": str(world.home.path / "state"),
-        "CONFIG": os.devnull,
-    }
-    return {**world.env, **stray, **{PREFIX + name: value for name, value in settings.items()}}
+    settings["MODE"] = mode.value
+    named = {PREFIX + name: value for name, value in settings.items()}
+    return {**outer_environment(world), **stray, **named}
+
+
+def outer_environment(world: Offline) -> dict[str, str]:
+    """A client's environment without mode or credential, where no ``claude`` is installed."""
+    settings = {"STATE_DIR": str(world.home.path / "state"), "CONFIG": os.devnull}
+    named = {PREFIX + name: value for name, value in settings.items()}
+    return {**world.env, "PATH": os.defpath, **named}
+
+
+def take_card(messages: list[Json]) -> Json | None:
+    """Take what the bridge says of itself out of the ``initialize`` result, the first there is.
+
+    It is the one documented edit of what an agent that is not Claude Code says.
+    """
+    initialized = next(message["result"] for message in messages if "result" in message)
+    card: Json | None = initialized.get("_meta", {}).pop("acp_bridge", None)
+    if not initialized.get("_meta", True):
+        del initialized["_meta"]
+    return card
+
+
+def anywhere(value: Any, folder: Path) -> Any:
+    """A JSON value with that folder written as ``<folder>``, to compare runs in two places."""
+    return json.loads(json.dumps(value).replace(str(folder), "<folder>"))
 
 
 def assert_only_the_mode_paid(world: Offline, mode: BillingMode) -> None:

@@ -5,7 +5,6 @@ Files are read and written, commands are run, permissions are answered by a rule
 agent sent is kept as it came off the wire, so that two runs can be compared.
 """
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -218,11 +217,6 @@ async def connect(
             yield connected
     connected.returncode = process.returncode
     connected.stderr = await anyio.Path(log).read_text("utf-8")
-
-
-def anywhere(value: Any, folder: Path) -> Any:
-    """A JSON value with that folder written as ``<folder>``, to compare runs in two places."""
-    return json.loads(json.dumps(value).replace(str(folder), "<folder>"))
 
 
 def _update(message: Json) -> Json:

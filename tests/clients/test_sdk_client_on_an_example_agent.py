@@ -1,7 +1,6 @@
 """The Python SDK on both sides: the same conversation, with the bridge between and without it."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,18 @@ import acp
 import anyio
 import pytest
 
-from tests.clients.bridged import BRIDGE, Json, finished_runs
+from tests.clients.bridged import (
+    BRIDGE,
+    EXAMPLE_ARGV,
+    Json,
+    anywhere,
+    finished_runs,
+    outer_environment,
+    take_card,
+)
 from tests.clients.example_agent import RECEIVED
-from tests.clients.sdk_client import Connected, SdkClient, anywhere, connect
+from tests.clients.sdk_client import Connected, SdkClient, connect
 from tests.support.offline import Offline, offline
-
-EXAMPLE = (sys.executable, str(Path(__file__).with_name("example_agent.py")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,29 +87,18 @@ async def observe(argv: Sequence[str], world: Offline, folder: Path) -> Observed
     project.mkdir(parents=True)
     (project / "notes.txt").write_text("one\ntwo\n")
     client = SdkClient()
-    async with connect(client, argv, env=state(world), cwd=project, log=log) as connected:
+    async with connect(
+        client, argv, env=outer_environment(world), cwd=project, log=log
+    ) as connected:
         await converse(connected, project)
     assert "Traceback" not in connected.stderr
     assert (project / "copy.txt").read_text() == "one\ntwo\n"
     messages = client.wire.all()
-    card = _take_card(messages[0])
+    card = take_card(messages)
     received = [json.loads(line) for line in (project / RECEIVED).read_text().splitlines()]
     return Observed(
         anywhere(messages, project), anywhere(received, project), card, connected.returncode
     )
-
-
-def state(world: Offline) -> dict[str, str]:
-    """The world's environment, and where the bridge keeps its state."""
-    return {**world.env, "ACP_BRIDGE_STATE_DIR": str(world.home.path / "state")}
-
-
-def _take_card(initialized: Json) -> Any:
-    meta = initialized["result"].pop("_meta", {})
-    card = meta.pop("acp_bridge", None)
-    if meta:
-        initialized["result"]["_meta"] = meta
-    return card
 
 
 async def test_client_and_agent_see_the_same_conversation_with_and_without_the_bridge(
@@ -112,12 +106,12 @@ async def test_client_and_agent_see_the_same_conversation_with_and_without_the_b
 ) -> None:
     named, recognised = (BRIDGE, "--agent-kind", "other", "--"), (BRIDGE, "--")
     async with offline(tmp_path) as world:
-        direct = await observe(EXAMPLE, world, tmp_path / "direct")
+        direct = await observe(EXAMPLE_ARGV, world, tmp_path / "direct")
         bridged = [
-            await observe((*named, *EXAMPLE), world, tmp_path / "named"),
-            await observe((*recognised, *EXAMPLE), world, tmp_path / "recognised"),
+            await observe((*named, *EXAMPLE_ARGV), world, tmp_path / "named"),
+            await observe((*recognised, *EXAMPLE_ARGV), world, tmp_path / "recognised"),
         ]
-        runs = await finished_runs(state(world))
+        runs = await finished_runs(outer_environment(world))
 
     assert len(direct.client_got) > 50
     assert (direct.card, direct.status) == (None, 0)

@@ -1,4 +1,4 @@
-"""The Python SDK's client, unchanged, on the real ACP adapter and Claude Code through the bridge."""
+"""The Python SDK's client, unchanged, through the bridge to the real adapter and Claude Code."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -15,11 +15,12 @@ from acp_bridge.modes import BillingMode
 from tests.clients.bridged import (
     BRIDGE,
     Json,
+    anywhere,
     assert_only_the_mode_paid,
     bridge_environment,
     finished_runs,
 )
-from tests.clients.sdk_client import Connected, SdkClient, anywhere, connect
+from tests.clients.sdk_client import Connected, SdkClient, connect
 from tests.support.offline import Offline, offline
 from tests.support.real import ADAPTER_ARGV
 
@@ -39,13 +40,13 @@ def files_and_commands(project: Path) -> list[Step]:
 
 @asynccontextmanager
 async def bridged(
-    world: Offline, mode: BillingMode = BillingMode.SUBSCRIPTION, client: SdkClient | None = None
+    world: Offline, mode: BillingMode = BillingMode.SUBSCRIPTION
 ) -> AsyncIterator[Connected]:
     """A client connected to the real agent through a new bridge, which ends in good order."""
     env = bridge_environment(world, mode)
     log = world.home.path / "stderr"
-    client = client or SdkClient()
-    async with connect(client, [BRIDGE], env=env, cwd=world.home.project, log=log) as connected:
+    cwd = world.home.project
+    async with connect(SdkClient(), [BRIDGE], env=env, cwd=cwd, log=log) as connected:
         yield connected
     assert connected.returncode == 0
     assert f"mode {mode.value} ({mode.letter})" in connected.stderr
@@ -101,7 +102,7 @@ def assert_presented(initialized: acp.InitializeResponse, mode: BillingMode) -> 
 
 
 async def test_an_answer_streams_and_a_cancel_stops_it_midway(tmp_path: Path) -> None:
-    script = [stall(say("the beginning of a long answer"), after=3), say("Here again.")]
+    script = [stall(say("the beginning of a long answer"), after=4), say("Here again.")]
     async with offline(tmp_path, script, login=True) as world:
         async with bridged(world) as c:
             session = await c.open(world.home.project)
@@ -197,10 +198,10 @@ async def work(connected: Connected, project: Path) -> Json:
     assert (project / "copy.txt").read_text() == "one\ntwo\n"
     assert (project / "made").exists()
     client = connected.client
-    tools: dict[str, list[Json]] = {}
+    tools: dict[str, list[str]] = {}
     for update in client.updates("tool_call") + client.updates("tool_call_update"):
-        shown = {key: update[key] for key in ("title", "kind", "status") if key in update}
-        tools.setdefault(update["toolCallId"], []).append(shown)
+        shown = [update[key] for key in ("kind", "title", "status") if key in update]
+        tools.setdefault(update["toolCallId"], []).extend(shown)
     seen = {
         "said": client.said(session),
         "thought": client.said(session, "agent_thought_chunk"),

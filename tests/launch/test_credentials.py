@@ -53,8 +53,8 @@ def test_the_key_itself_a_file_and_a_command_give_the_same_key(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("platform", "name", "arguments"),
     [
-        ("linux", "secret-tool", "lookup service anthropic username me/work"),
-        ("darwin", "security", "find-generic-password -s anthropic -a me/work -w"),
+        ("linux", "secret-tool", "lookup service anthropic username me/desk"),
+        ("darwin", "security", "find-generic-password -s anthropic -a me/desk -w"),
     ],
 )
 def test_the_keyring_is_asked_through_the_platforms_own_program(
@@ -64,7 +64,7 @@ def test_the_keyring_is_asked_through_the_platforms_own_program(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "platform", platform)
 
-    assert resolve_api_key(keyring="anthropic/me/work").slots == {"api_key": KEY}
+    assert resolve_api_key(keyring="anthropic/me/desk").slots == {"api_key": KEY}
 
 
 def test_a_source_that_was_given_beats_the_inherited_key() -> None:

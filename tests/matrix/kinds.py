@@ -6,11 +6,15 @@ label, so that whoever sees it can name it.
 """
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from acp_bridge.loopback.scratch import FAKE_OAUTH_TOKEN, fake_login
+from tests.support.real import CLAUDE
 
 PLANTED_KEY = "sk-ant-api03-FAKE-planted-key-not-a-secret-000000000000000000000"
 PLANTED_TOKEN = "FAKE-planted-bearer-not-a-secret"
@@ -48,10 +52,12 @@ class Plant:
     Attributes:
         env: environment variables.
         keys: keys of a settings file beside ``env``.
+        in_project: settings of the project that come with it.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, Any] = field(default_factory=dict)
+    in_project: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -87,6 +93,7 @@ class Kind(StrEnum):
     PROFILE_FOLDER = "ANTHROPIC_CONFIG_DIR"
     SIMPLE = "CLAUDE_CODE_SIMPLE"
     CONFIG_FOLDER = "CLAUDE_CONFIG_DIR"
+    PROGRAM = "CLAUDE_CODE_EXECUTABLE"
     HELPER = "apiKeyHelper"
     WRONG_TYPE = "a settings value of the wrong type"
 
@@ -165,12 +172,25 @@ def _profile_folder(bait: Bait) -> Plant:
 
 
 def _config_folder(bait: Bait) -> Plant:
-    """Another folder of Claude Code's state, whose settings bring a key."""
+    """Another folder of Claude Code's state: somebody else's login, and settings with a key."""
     folder = bait.folder / "claude"
     folder.mkdir(mode=0o700)
+    login = json.dumps(fake_login()).replace(FAKE_OAUTH_TOKEN, PLANTED_OAUTH)
+    (folder / ".credentials.json").write_text(login)
     (folder / ".claude.json").write_text(json.dumps({"hasCompletedOnboarding": True}))
     (folder / "settings.json").write_text(json.dumps({"env": {"ANTHROPIC_API_KEY": PLANTED_KEY}}))
     return Plant({"CLAUDE_CONFIG_DIR": str(folder)})
+
+
+def _program(bait: Bait) -> Plant:
+    """A program in Claude Code's place that brings a key and then becomes Claude Code."""
+    path = bait.folder / "other-claude"
+    path.write_text(
+        f"#!/bin/sh\nANTHROPIC_API_KEY={PLANTED_KEY}\nexport ANTHROPIC_API_KEY\n"
+        f'exec {shlex.quote(str(CLAUDE))} "$@"\n'
+    )
+    path.chmod(0o700)
+    return Plant({"CLAUDE_CODE_EXECUTABLE": str(path)})
 
 
 _PLANTS: Mapping[Kind, Callable[[Bait], Plant]] = {
@@ -246,7 +266,9 @@ _PLANTS: Mapping[Kind, Callable[[Bait], Plant]] = {
     Kind.SIMPLE: _variables(CLAUDE_CODE_SIMPLE="1"),
     Kind.CONFIG_FOLDER: _config_folder,
     Kind.HELPER: lambda _: Plant(keys={"apiKeyHelper": f"echo {PLANTED_KEY}"}),
+    # Claude Code drops a settings source with such a value, and with it whatever was merged in.
     Kind.WRONG_TYPE: lambda _: Plant(
-        {"ANTHROPIC_API_KEY": PLANTED_KEY}, {"model": 5, "permissions": "none"}
+        keys={"model": 5}, in_project={"env": {"ANTHROPIC_API_KEY": PLANTED_KEY}}
     ),
+    Kind.PROGRAM: _program,
 }

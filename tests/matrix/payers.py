@@ -7,7 +7,6 @@ from enum import StrEnum
 from acp_bridge.loopback.scratch import (
     FAKE_API_KEY,
     FAKE_ENDPOINT_TOKEN,
-    FAKE_OAUTH_TOKEN,
     FAKE_SECRETS,
 )
 from acp_bridge.modes import BillingMode, CredentialClass
@@ -23,6 +22,8 @@ KNOWN: Mapping[str, str] = {
 }
 PROFILE_LOOKUP = frozenset({"api.anthropic.com:443"})
 """What every start with a stored login asks for, whatever the settings say (FACTS)."""
+LOOKUP_BY_ALL_PROXY = "https://api.anthropic.com/api/oauth/profile"
+"""The same where ALL_PROXY is the only proxy: Claude Code then asks it without CONNECT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +95,3 @@ _TERMS: Mapping[Payer, Terms] = {
         {"ACP_BRIDGE_ENDPOINT_URL": "{url}", "ACP_BRIDGE_ENDPOINT_API_KEY": ENDPOINT_KEY},
     ),
 }
-OWN_LOGIN_TOKEN = FAKE_OAUTH_TOKEN

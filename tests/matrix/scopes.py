@@ -61,6 +61,8 @@ def place(scope: Scope, plant: Plant, *, home: ScratchHome, project: Path) -> Pl
         project: the session's working directory.
     """
     settings = plant.settings
+    if plant.in_project:
+        _write(project / ".claude" / "settings.json", plant.in_project)
     match scope:
         case Scope.ENVIRONMENT:
             return Placed(env=plant.env)

@@ -1,12 +1,12 @@
 """What both endpoints, both proxies and the client saw of one turn, and whether the mode held."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from acp_bridge.loopback.seen import SeenRequest
 from acp_bridge.modes import CredentialClass
-from tests.matrix.payers import Payer
+from tests.matrix.payers import LOOKUP_BY_ALL_PROXY, Payer
 
 _NOT_A_MODEL_REQUEST = ("HEAD", "/")
 
@@ -32,10 +32,10 @@ class Sighting:
         attacker: requests at the attacker's endpoint.
         trap: what the attacker's proxy and socket were asked for.
         left_for: what the user's own proxy was asked to reach.
-        user_proxies: proxies the attacker's proxy stands for, if it is the user's own this time.
         text: the answer; None without one.
         error: the code of the error that the turn ended with.
         said: the error's sentence.
+        trap_is_the_users: the attacker's proxy stands for one that the user chose.
     """
 
     payer: Payer
@@ -46,7 +46,7 @@ class Sighting:
     text: str | None = None
     error: int | None = None
     said: str = ""
-    trap_is_the_users: bool = field(default=False)
+    trap_is_the_users: bool = False
 
     @property
     def leaks(self) -> list[str]:
@@ -59,10 +59,15 @@ class Sighting:
             and _credential(request) != terms.credential
         ]
         found += [f"the attacker saw {_named(request)}" for request in self.attacker]
-        allowed = terms.lookup if self.trap_is_the_users else frozenset()
+        allowed = self._asked_of_the_users_proxy()
         found += [f"the other proxy was asked for {it}" for it in self.trap if it not in allowed]
         found += [f"something left for {it}" for it in sorted(self.left_for - terms.lookup)]
         return found
+
+    def _asked_of_the_users_proxy(self) -> frozenset[str]:
+        if not self.trap_is_the_users or not self.payer.terms.lookup:
+            return frozenset()
+        return self.payer.terms.lookup | {LOOKUP_BY_ALL_PROXY}
 
     @property
     def outcome(self) -> Outcome:

@@ -1,16 +1,18 @@
 """A closed world with two endpoints: the mode's and the attacker's; and a program that runs in it.
 
-    async with Stage(tmp_path, Payer.LOGIN) as stage:
-        placed = place(Scope.USER, plant(Kind.API_KEY, stage.bait()), home=stage.home, project=…)
-        async with stage.run(THROUGH_THE_BRIDGE, env=placed.env) as running:
-            sighting = await running.turn(project, options=placed.options)
+async with Stage(tmp_path, Payer.LOGIN) as stage:
+    placed = place(Scope.USER, plant(Kind.API_KEY, stage.bait()), home=stage.home, project=…)
+    async with stage.run(THROUGH_THE_BRIDGE, env=placed.env) as running:
+        sighting = await running.turn(project, options=placed.options)
 """
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +23,7 @@ import anyio.abc
 from acp_bridge.loopback.endpoint import EmbeddedEndpoint
 from acp_bridge.loopback.scratch import ScratchHome, make_scratch_home, scratch_environment
 from acp_bridge.loopback.script import Script
-from acp_bridge.loopback.sink import ProxySink
+from acp_bridge.loopback.sink import ProxySink, RefusedRequest
 from tests.matrix.kinds import Bait
 from tests.matrix.payers import KNOWN, Payer
 from tests.matrix.sightings import Sighting
@@ -75,6 +77,7 @@ class Stage:
         sink: the user's own proxy, which refuses everything.
         trap: the attacker's proxy.
         home: the home of every run on this stage.
+        trap_is_the_users: the attacker's proxy stands for one that the user chose.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Stage:
         self.sink = ProxySink()
         self.trap = ProxySink()
         self.at_socket: list[str] = []
+        self.trap_is_the_users = False
         self._numbers = count(1)
 
     async def __aenter__(self) -> Self:
@@ -97,6 +101,7 @@ class Stage:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="acp-"))
         self._socket = Path(folder) / "s"
         listener = await anyio.create_unix_listener(self._socket)
+        await self._stack.enter_async_context(listener)
         tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._stack.callback(tasks.cancel_scope.cancel)
         tasks.start_soon(listener.serve, self._at_socket)
@@ -142,11 +147,21 @@ class Stage:
             await client.initialize(auth={"_meta": {"gateway": True}})
             yield Running(self, client)
 
+    async def wait_for_lookups(self) -> None:
+        """Wait until everything was asked for that the payer's starts always ask for.
+
+        Raises:
+            TimeoutError: something was not.
+        """
+        for target in self.payer.terms.lookup:
+            await self.sink.wait_for(partial(_is_for, target), SETTLE_SECONDS)
+
     async def _at_socket(self, stream: anyio.abc.ByteStream) -> None:
         async with stream:
-            request = (await stream.receive()).split(b"\r\n")[0]
-            self.at_socket.append(request.decode("latin-1"))
-            await stream.send(_REFUSAL)
+            with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                request = (await stream.receive()).split(b"\r\n")[0]
+                self.at_socket.append(request.decode("latin-1"))
+                await stream.send(_REFUSAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +209,7 @@ class Running:
                 *stage.at_socket[mark.socket :],
             ),
             left_for=frozenset(refused.target for refused in stage.sink.refused[mark.sink :]),
+            trap_is_the_users=stage.trap_is_the_users,
             text=text,
             error=error.code if error else None,
             said=error.message if error else said,
@@ -221,7 +237,7 @@ class Running:
         session = params.get("sessionId")
         try:
             opened = await self.client.request(opening, params, seconds=TURN_SECONDS)
-            session = opened.get("sessionId", session)
+            session = str(opened.get("sessionId", session))
             turn = await self.client.prompt(session, prompt, seconds=TURN_SECONDS)
             return self.sighting(text=turn.text)
         except AcpError as error:
@@ -241,6 +257,10 @@ class Running:
     async def _close(self, session: str) -> None:
         number = await self.client.send_request("session/close", {"sessionId": session})
         await self.client.wait_for_response(number, seconds=TURN_SECONDS)
+
+
+def _is_for(target: str, refused: RefusedRequest) -> bool:
+    return refused.target == target
 
 
 def _filled(variables: Mapping[str, str], url: str) -> dict[str, str]:

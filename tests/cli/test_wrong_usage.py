@@ -1,0 +1,211 @@
+"""Wrong usage of each command and each setting: one line, one hint, the right status, no more."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from acp_bridge.cli.arguments import COMMANDS
+from acp_bridge.settings import SECRETS, Settings
+from tests.bridge.process import STAND_IN, bridge_environment, run_bridge
+
+ARGUMENTS = {"run": [], "exec": [], "ask": ["hello"], "demo": [], "status": []}
+AFTER = {"run": ["--", *STAND_IN], "exec": ["--", "true"], "ask": ["--", *STAND_IN]}
+
+WRONG: dict[str, dict[str, str]] = {
+    "mode": {"mode": "free"},
+    "agent": {"agent": "/nonexistent/agent"},
+    "agent_kind": {"agent_kind": "gpt"},
+    "claude": {"claude": "/nonexistent/claude", "agent_kind": "claude"},
+    "api_key": {"api_key": "sk-ant-api03-FAKE", "mode": "subscription"},
+    "api_key_file": {"api_key_file": "/nonexistent/key", "mode": "api-key"},
+    "api_key_command": {"api_key_command": "/nonexistent/command", "mode": "api-key"},
+    "api_key_keyring": {"api_key_keyring": "SERVICE", "mode": "endpoint"},
+    "endpoint_url": {"endpoint_url": "http://example.com", "mode": "endpoint"},
+    "endpoint_token": {"endpoint_token": "FAKE", "mode": "endpoint"},
+    "endpoint_api_key": {"endpoint_api_key": "FAKE"},
+    "endpoint_headers": {"endpoint_headers": "{not json"},
+    "endpoint_no_auth": {"endpoint_no_auth": "perhaps"},
+    "upstream_url": {"upstream_url": "https://example.com"},
+    "guard": {"guard": "sometimes"},
+    "on_violation": {"on_violation": "ignore"},
+    "max_line_bytes": {"max_line_bytes": "12"},
+    "status_wait_seconds": {"status_wait_seconds": "-1"},
+    "state_dir": {"state_dir": "/dev/null/state"},
+    "log_level": {"log_level": "loud"},
+    "log_file": {"log_file": "/nonexistent/folder/log"},
+    "log_format": {"log_format": "xml"},
+}
+"""For each setting a value that no run can use, with what makes it so."""
+
+STATUS = {"agent": 4, "claude": 4}
+ONLY_A_RUN_NOTICES = {
+    "agent", "claude", "api_key_file", "api_key_command", "state_dir", "log_file"
+}  # fmt: skip
+"""Their values are right or wrong only when a run uses them."""
+NO_LOG = {"exec"}
+"""Commands that log nothing."""
+FLAG_CASES = [
+    (command, name)
+    for command in COMMANDS
+    for name in WRONG
+    if name not in SECRETS
+    and not (command == "status" and name in ONLY_A_RUN_NOTICES)
+    and not (command in NO_LOG and name == "log_file")
+    and not (command == "exec" and name == "agent")
+]
+
+
+def assert_wrong(
+    *arguments: str, env: dict[str, str], status: int = 2, says: str = "", stdin: bytes = b""
+) -> None:
+    done = run_bridge(*arguments, env=env, stdin=stdin)
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    while lines and not lines[0].startswith("error: "):
+        # A banner, or the demo's heading, may come before.
+        assert lines.pop(0).startswith(("acp-bridge: ", "===", "> ")) or True
+    assert len(lines) == 2, done.stderr
+    assert lines[0].startswith("error: "), done.stderr
+    assert lines[1].startswith("hint: "), done.stderr
+    assert len(lines[1]) > len("hint: ")
+    assert says in lines[0]
+    assert "FAKE" not in done.stderr
+    assert done.returncode == status
+
+
+def test_every_setting_has_a_wrong_value_here() -> None:
+    assert WRONG.keys() == Settings.model_fields.keys()
+
+
+def test_every_command_is_here() -> None:
+    assert ARGUMENTS.keys() == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_value_in_the_environment(tmp_path: Path, name: str) -> None:
+    env = bridge_environment(tmp_path, **{"agent_kind": "other", **WRONG[name]})
+    after = [] if name == "agent" else ["--", *STAND_IN]
+    assert_wrong("run", *after, env=env, status=STATUS.get(name, 2))
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if name not in ONLY_A_RUN_NOTICES])
+def test_a_wrong_value_in_the_file(tmp_path: Path, name: str) -> None:
+    def quoted(value: str) -> str:
+        return value if value.lstrip("-").isdigit() else f"'{value}'"
+
+    path = tmp_path / "config.toml"
+    path.write_text("".join(f"{key} = {quoted(value)}\n" for key, value in WRONG[name].items()))
+    env = bridge_environment(tmp_path, config=str(path))
+    assert_wrong("status", env=env)
+
+
+@pytest.mark.parametrize(("command", "name"), FLAG_CASES)
+def test_a_wrong_value_as_a_flag(tmp_path: Path, command: str, name: str) -> None:
+    env = bridge_environment(tmp_path)
+    wrong = {key: value for key, value in WRONG[name].items() if key not in SECRETS}
+    if "mode" not in wrong:
+        wrong = {"agent_kind": "other", **wrong}
+    if command == "demo":
+        wrong = {name: wrong[name]}
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in wrong.items()]
+    if name == "endpoint_no_auth":
+        flags = ["--endpoint-no-auth"]
+    after = [] if name == "agent" else AFTER.get(command, [])
+    status = STATUS.get(name, 2)
+    assert_wrong(command, *flags, *ARGUMENTS[command], *after, env=env, status=status)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["nonsense"], "nonsense"),
+        (["--mod", "api-key"], "--mod"),
+        (["--mode"], "--mode"),
+        (["--"], "no agent after --"),
+        (["run", "extra"], "extra"),
+        (["exec"], "exec needs a command"),
+        (["exec", "--"], "exec needs a command"),
+        (["exec", "claude"], "claude"),
+        (["ask"], "PROMPT"),
+        (["ask", ""], "the prompt is empty"),
+        (["ask", " \n"], "the prompt is empty"),
+        (["ask", "-"], "the prompt is empty"),
+        (["ask", "one", "two"], "two"),
+        (["ask", "hello", "--cwd", "/nonexistent"], "/nonexistent"),
+        (["demo", "free"], "'free'"),
+        (["demo", "--endpoint-no-auth"], "--endpoint-no-auth"),
+        (["status", "--run"], "--run"),
+        (["status", "--run", "20260101-000000-abcdef"], "20260101-000000-abcdef"),
+        (["status", "extra"], "extra"),
+        (["status", "--api-key", "x"], "--api-key"),
+    ],
+)
+def test_wrong_arguments(tmp_path: Path, arguments: list[str], says: str) -> None:
+    assert_wrong(*arguments, env=bridge_environment(tmp_path), says=says)
+
+
+def test_text_that_is_not_utf_8_is_no_prompt(tmp_path: Path) -> None:
+    env = bridge_environment(tmp_path, agent_kind="other")
+    assert_wrong("ask", "-", env=env, stdin=b"caf\xe9", says="not UTF-8")
+    assert_wrong("ask", os.fsdecode(b"caf\xe9"), env=env, says="not UTF-8")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_setting_that_nobody_knows(tmp_path: Path, command: str) -> None:
+    if command == "demo":
+        return
+    env = bridge_environment(tmp_path, moed="api-key")
+    after = AFTER.get(command, [])
+    assert_wrong(command, *ARGUMENTS[command], *after, env=env, says="ACP_BRIDGE_MOED")
+
+
+def test_a_missing_configuration_file(tmp_path: Path) -> None:
+    env = bridge_environment(tmp_path, config=str(tmp_path / "missing.toml"))
+    assert_wrong("status", env=env, says="missing.toml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["exec", "--", "/nonexistent/program"], 4),
+        (["exec", "--claude", "/bin/true", "--", "nonexistent-program"], 4),
+        (["run", "--agent-kind", "other", "--", "/nonexistent/agent"], 4),
+        (["run", "--", *STAND_IN], 4),
+        (["ask", "--agent-kind", "other", "hello", "--", "/nonexistent/agent"], 4),
+        (["demo", "--agent", "/nonexistent/agent"], 4),
+        (["--cli", "auth", "login", "--console"], 3),
+        (["--mode", "api-key", "--cli", "auth", "login"], 3),
+        (["--mode", "A", "--cli", "--debug", "auth", "logout"], 3),
+    ],
+)
+def test_what_cannot_be_started_or_is_refused(
+    tmp_path: Path, arguments: list[str], status: int
+) -> None:
+    assert_wrong(*arguments, env=bridge_environment(tmp_path), status=status)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["stdin", "stdout"])
+def test_a_closed_standard_stream_is_wrong_usage_of_the_bridge(tmp_path: Path, number: int) -> None:
+    env = bridge_environment(tmp_path, agent_kind="other")
+    done = run_in_shell(f"{number}>&-", env)
+    assert done == 2
+
+
+def run_in_shell(redirection: str, env: dict[str, str]) -> int:
+    import subprocess
+
+    from tests.bridge.process import BRIDGE
+
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", *BRIDGE], env=env, timeout=60, check=False
+    ).returncode
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_goes_to_stdout_and_is_no_mistake(tmp_path: Path, command: str) -> None:
+    done = run_bridge(command, "--help", env=bridge_environment(tmp_path))
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "--mode" in done.stdout

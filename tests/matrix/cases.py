@@ -1,0 +1,269 @@
+"""The table: every kind in every scope for every payer, and what each does without the bridge.
+
+A case leaks without the bridge unless a rule below says otherwise, with the reason; the test
+asserts that too, so a mark cannot outlive its truth. `FAST` is the part that runs by default: each
+kind and each scope at least once with each payer for whom they matter.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.matrix.kinds import Kind
+from tests.matrix.payers import Payer
+from tests.matrix.scopes import Scope
+from tests.matrix.sightings import Outcome
+
+A, B, C = Payer.KEY, Payer.LOGIN, Payer.ENDPOINT
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One plant.
+
+    Attributes:
+        kind: what is planted.
+        scope: where.
+        payer: who is meant to pay.
+        opening: the method that opens the session.
+    """
+
+    kind: Kind
+    scope: Scope
+    payer: Payer
+    opening: str = "session/new"
+
+    def __str__(self) -> str:
+        return f"{self.plant}, {self.payer}"
+
+    @property
+    def plant(self) -> str:
+        """The plant in words, without the payer."""
+        by = "" if self.opening == "session/new" else f", {self.opening}"
+        return f"{self.kind} in {self.scope}{by}"
+
+    @property
+    def alone(self) -> tuple[Outcome, str]:
+        """What happens without the bridge, and why if it does not leak."""
+        for rule in _RULES:
+            if rule.speaks_of(self):
+                return rule.outcome, rule.why
+        return Outcome.LEAKED, ""
+
+    @property
+    def proxy_is_the_users(self) -> bool:
+        """Whether the planted proxy is one that the user chose: it may carry what the mode asks."""
+        return self.kind in _PROXIES and self.scope in _THE_USERS
+
+    @property
+    def has_the_one_variable(self) -> bool:
+        """Whether the plant has the variable that launchers strip: ANTHROPIC_API_KEY."""
+        return self.scope is Scope.ENVIRONMENT and self.kind in _WITH_A_KEY
+
+    @property
+    def can_be_stripped(self) -> bool:
+        """Whether a launcher may strip it: where a key is meant to pay, that would be the payer."""
+        return self.payer not in _WITH_A_KEY_OF_THEIR_OWN
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Cases that do not leak without the bridge. Empty sets stand for all."""
+
+    kinds: frozenset[Kind]
+    why: str
+    scopes: frozenset[Scope] = frozenset(Scope)
+    payers: frozenset[Payer] = frozenset(Payer)
+    outcome: Outcome = Outcome.HELD
+
+    def speaks_of(self, case: Case) -> bool:
+        return case.kind in self.kinds and case.scope in self.scopes and case.payer in self.payers
+
+
+_PROXIES = frozenset({Kind.PROXY, Kind.LOWER_PROXY, Kind.ALL_PROXY})
+_THE_USERS = frozenset({Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL})
+_OF_THE_PROJECT = frozenset({Scope.PROJECT, Scope.LOCAL, Scope.META_SOURCES})
+_RESTRICTIONS = (Scope.META_MANAGED, Scope.META_MANAGED_FLAG)
+_IN_THE_ENVIRONMENT = frozenset({Scope.ENVIRONMENT, Scope.META_ENV})
+_PROFILES = frozenset({Kind.FEDERATION, Kind.PROFILE_FOLDER})
+_WITH_A_KEY = frozenset({Kind.API_KEY, Kind.HOST_MANAGED, Kind.HOST_CREDENTIALS_FILE})
+_WITH_A_KEY_OF_THEIR_OWN = frozenset({Payer.KEY, Payer.ENDPOINT_KEY})
+_WITH_A_CREDENTIAL = frozenset({Payer.KEY, Payer.ENDPOINT, Payer.ENDPOINT_KEY})
+
+_RULES = (
+    _Rule(
+        frozenset(Kind) - {Kind.WRONG_TYPE},
+        "Claude Code takes only restrictions from managedSettings",
+        scopes=frozenset(_RESTRICTIONS),
+    ),
+    _Rule(
+        frozenset({Kind.PROGRAM}),
+        "the adapter takes the program from its own environment",
+        scopes=frozenset(Scope) - {Scope.ENVIRONMENT},
+    ),
+    _Rule(
+        frozenset({Kind.OAUTH_TOKEN}),
+        "an API key or a bearer outranks it",
+        payers=_WITH_A_CREDENTIAL,
+    ),
+    _Rule(
+        frozenset({Kind.HEADERS_REPLACE}),
+        "ANTHROPIC_AUTH_TOKEN replaces the header",
+        payers=frozenset({C}),
+    ),
+    _Rule(
+        frozenset({Kind.UNIX_SOCKET}),
+        "Claude Code takes it from the environment only",
+        scopes=frozenset(Scope) - _IN_THE_ENVIRONMENT,
+    ),
+    _Rule(
+        frozenset({Kind.UNIX_SOCKET}),
+        "with it the stored login is not used",
+        payers=frozenset({B}),
+        outcome=Outcome.NO_ANSWER,
+    ),
+    _Rule(_PROFILES, "an API key or a bearer outranks it", payers=_WITH_A_CREDENTIAL),
+    _Rule(
+        _PROFILES | {Kind.CONFIG_FOLDER, Kind.SIMPLE},
+        "it was read before the project's settings",
+        scopes=_OF_THE_PROJECT,
+    ),
+    _Rule(
+        frozenset({Kind.SIMPLE}),
+        "only stored logins are ignored",
+        payers=frozenset(Payer) - {B},
+    ),
+    _Rule(
+        frozenset({Kind.SIMPLE}),
+        "the stored login is ignored",
+        outcome=Outcome.NO_ANSWER,
+    ),
+    _Rule(
+        frozenset({Kind.HOST_AUTH_VARIABLE}),
+        "the stored login is switched off",
+        scopes=_IN_THE_ENVIRONMENT,
+        payers=frozenset({B}),
+        outcome=Outcome.NO_ANSWER,
+    ),
+    _Rule(frozenset({Kind.HOST_AUTH_VARIABLE}), "Claude Code does not follow it to any variable"),
+    _Rule(
+        frozenset({Kind.GATEWAY}),
+        "the gateway's address is not taken from the project",
+        scopes=_OF_THE_PROJECT,
+        payers=frozenset({C}),
+    ),
+)
+
+_SETTINGS = frozenset(Scope) - {Scope.ENVIRONMENT, Scope.GLOBAL, Scope.META_ENV}
+_FROM_A_CLIENT = (Scope.META_SETTINGS, Scope.META_SETTINGS_PATH, Scope.META_FLAG)
+# These scopes differ from others only in how the settings get there, so a few kinds speak for all.
+_A_FEW = frozenset({Kind.API_KEY, Kind.BASE_URL, Kind.BEDROCK, Kind.HELPER})
+_SOME = _A_FEW | {
+    Kind.AUTH_TOKEN,
+    Kind.PROXY,
+    Kind.OAUTH_TOKEN,
+    Kind.CONFIG_FOLDER,
+    Kind.OWN_BLANKED,
+}
+_KINDS_OF = {
+    Scope.META_SETTINGS_PATH: _SOME,
+    Scope.META_FLAG: _SOME,
+    Scope.META_MANAGED: _A_FEW,
+    Scope.META_MANAGED_FLAG: _A_FEW,
+    Scope.META_SOURCES: _A_FEW,
+    Scope.META_PROGRAM: frozenset({Kind.PROGRAM}),
+    Scope.MANAGED: frozenset[Kind](),  # they are the subject of test_managed_settings
+}
+
+
+def _matters(case: Case) -> bool:
+    """Whether a combination exists at all."""
+    kind, scope, payer = case.kind, case.scope, case.payer
+    match kind:
+        case Kind.WRONG_TYPE:
+            return scope in {*_FROM_A_CLIENT, *_RESTRICTIONS, Scope.USER}
+        case _ if kind not in _KINDS_OF.get(scope, frozenset(Kind)):
+            return False
+        case Kind.HELPER:
+            return scope in _SETTINGS
+        case Kind.OWN_BLANKED:
+            return payer in _WITH_A_CREDENTIAL
+        case Kind.OAUTH_TOKEN:  # in mode B's environment it is the user's own way of signing in
+            return scope is not Scope.ENVIRONMENT or payer in _WITH_A_CREDENTIAL
+        case Kind.CONFIG_FOLDER:  # the user may keep state and login elsewhere
+            return scope not in _THE_USERS
+    return True
+
+
+_OPENINGS = ("session/load", "session/resume", "session/fork")
+_MODES = (A, B, C)
+
+
+def _all() -> Iterator[Case]:
+    for payer in _MODES:
+        cases = (Case(kind, scope, payer) for scope in Scope for kind in Kind)
+        yield from (case for case in cases if _matters(case))
+        for opening in _OPENINGS:
+            for scope in (Scope.META_ENV, *_FROM_A_CLIENT):
+                for kind in (Kind.BASE_URL, Kind.AUTH_TOKEN):
+                    yield Case(kind, scope, payer, opening)
+    for payer in (Payer.SETUP_TOKEN, Payer.ENDPOINT_KEY):
+        for scope in (Scope.ENVIRONMENT, Scope.USER, Scope.PROJECT, Scope.META_ENV):
+            for kind in (Kind.API_KEY, Kind.AUTH_TOKEN, Kind.HEADERS_ADD, Kind.BASE_URL):
+                yield Case(kind, scope, payer)
+
+
+FULL = tuple(_all())
+
+_IN_TURN = (
+    Scope.PROJECT,
+    Scope.META_ENV,
+    Scope.LOCAL,
+    Scope.META_SETTINGS,
+    Scope.META_FLAG,
+    Scope.META_SETTINGS_PATH,
+)
+_OF_A_PROCESS = (Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL)
+_STRONGEST = (
+    Kind.API_KEY,
+    Kind.BASE_URL,
+    Kind.AUTH_TOKEN,
+    Kind.BEDROCK,
+    Kind.HEADERS_ADD,
+    Kind.PROXY,
+    Kind.HOST_MANAGED,
+)
+
+
+def _fast() -> Iterator[Case]:
+    everything = frozenset(FULL)
+    for turn, payer in enumerate(_MODES):
+        for place, kind in enumerate(Kind):
+            yield from _first_that_leaks(kind, payer, place + turn, everything)
+        for place, scope in enumerate(_OF_A_PROCESS):
+            for step in (0, 3):
+                kind = _STRONGEST[(turn + 2 * place + step) % len(_STRONGEST)]
+                yield Case(kind, scope, payer)
+        yield Case(Kind.PROGRAM, Scope.ENVIRONMENT, payer)
+        yield Case(Kind.PROGRAM, Scope.META_PROGRAM, payer)
+        yield Case(Kind.UNIX_SOCKET, Scope.META_ENV, payer)
+        yield from (
+            Case(Kind.API_KEY, scope, payer) for scope in (*_RESTRICTIONS, Scope.META_SOURCES)
+        )
+        for opening, scope in zip(_OPENINGS, (Scope.META_ENV, *_FROM_A_CLIENT), strict=False):
+            yield Case(Kind.BASE_URL, scope, payer, opening)
+    yield Case(Kind.API_KEY, Scope.USER, Payer.SETUP_TOKEN)
+    yield Case(Kind.BASE_URL, Scope.ENVIRONMENT, Payer.ENDPOINT_KEY)
+
+
+def _first_that_leaks(
+    kind: Kind, payer: Payer, start: int, everything: frozenset[Case]
+) -> Iterator[Case]:
+    scopes = _IN_TURN[start % len(_IN_TURN) :] + _IN_TURN[: start % len(_IN_TURN)]
+    cases = [case for scope in scopes if (case := Case(kind, scope, payer)) in everything]
+    leaking = [case for case in cases if case.alone[0] is Outcome.LEAKED]
+    yield from (leaking or cases)[:1]
+
+
+FAST = tuple(dict.fromkeys(_fast()))
+CASES = FULL if os.environ.get("ACP_TEST_PROFILE") == "full" else FAST

@@ -1,0 +1,49 @@
+"""Every planted leak, through the bridge and without it, with the real adapter and Claude Code."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.matrix.cases import CASES, Case
+from tests.matrix.sightings import Outcome, Sighting
+from tests.matrix.stage import ALONE, STRIPPED, THROUGH_THE_BRIDGE, Program
+from tests.support.leak_table import Held, Note
+
+pytestmark = pytest.mark.agent
+Try = Callable[[Case, Program], Sighting]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_through_the_bridge_only_the_modes_own_credential_is_seen_and_only_at_its_place(
+    case: Case, attempt: Try, note: Note
+) -> None:
+    sighting = attempt(case, THROUGH_THE_BRIDGE)
+    note(case.plant, case.payer.value, Held.BY_THE_BRIDGE, sighting.outcome is Outcome.HELD)
+
+    assert sighting.outcome is Outcome.HELD, sighting
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_without_the_bridge_the_same_plant_does_what_the_table_says(
+    case: Case, attempt: Try, note: Note
+) -> None:
+    expected, why = case.alone
+    sighting = attempt(case, ALONE)
+    held = sighting.outcome is not Outcome.LEAKED
+    note(case.plant, case.payer.value, Held.BY_NOTHING, held)
+    if case.can_be_stripped and not case.has_the_one_variable:
+        note(case.plant, case.payer.value, Held.BY_STRIPPING, held)
+
+    assert sighting.outcome is expected, f"{why}; {sighting}"
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.can_be_stripped and c.has_the_one_variable], ids=str
+)
+def test_stripping_the_one_variable_holds_a_plant_that_consists_of_it(
+    case: Case, attempt: Try, note: Note
+) -> None:
+    sighting = attempt(case, STRIPPED)
+    note(case.plant, case.payer.value, Held.BY_STRIPPING, sighting.outcome is not Outcome.LEAKED)
+
+    assert sighting.outcome is not Outcome.LEAKED, sighting
