@@ -10,10 +10,8 @@ registry together and holds no rule of its own.
 
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -26,13 +24,13 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from anyio.streams.stapled import StapledObjectStream
 
 from acp_bridge.agent.ending import AgentExit
-from acp_bridge.agent.process import start_agent
+from acp_bridge.agent.process import adopt_agent
+from acp_bridge.agent.spawn import Spawned
 from acp_bridge.agent.versions import claude_version
-from acp_bridge.errors import AgentError
 from acp_bridge.interceptors import interceptors
 from acp_bridge.log import Log
 from acp_bridge.modes import AgentKind, BillingMode
-from acp_bridge.preparation import ALL_LAYERS, Layers, Preparation, Surroundings, prepare
+from acp_bridge.preparation import ALL_LAYERS, Begun, Layers, Preparation, Surroundings, begin
 from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
 from acp_bridge.protocol.names import BRIDGE_STATUS
 from acp_bridge.protocol.relay import RelayCore
@@ -61,6 +59,7 @@ class Bridge:
         cwd: the agent's working directory.
         log: where events go.
         layers: which layers are on; only tests give one.
+        begun: a run that was begun before; its surroundings and agent count then.
 
     Raises:
         AgentError: on entering, the agent is missing or cannot be started.
@@ -79,6 +78,7 @@ class Bridge:
         cwd: Path | None = None,
         log: Log | None = None,
         layers: Layers = ALL_LAYERS,
+        begun: Begun | None = None,
     ) -> None:
         self._settings = settings
         self._agent_argv = agent
@@ -88,10 +88,12 @@ class Bridge:
         self._cwd = cwd
         self._log = log or Log()
         self._layers = layers
+        self._begun = begun
         self._ended = anyio.Event()
         self._exit = AgentExit()
         self._stream: ObjectStream[bytes] | None = None
         self._own_ends: tuple[_MemoryEnd, ...] = ()
+        self._callers_ends: tuple[_MemoryEnd, ...] = ()
         self._preparation: Preparation
 
     @property
@@ -147,8 +149,10 @@ class Bridge:
     async def __aenter__(self) -> Self:
         stack = AsyncExitStack()
         try:
-            await self._prepare(stack)
-            await self._start(stack)
+            begun = await self._begin()
+            stack.callback(begun.preparation.directory.close)
+            self._preparation = begun.preparation
+            await self._start(stack, begun.spawned)
         except BaseException as error:
             await _close(stack, error)
             raise
@@ -161,44 +165,39 @@ class Bridge:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Nobody reads any more: an agent that cannot write could not end by itself.
+        for end in self._callers_ends:
+            end.close()
         self._relay.end()
         with anyio.CancelScope(shield=True):
             await self._ended.wait()
         await _close(self._cleanup, error)
 
-    async def _prepare(self, stack: AsyncExitStack) -> None:
-        offset = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+    async def _begin(self) -> Begun:
+        if self._begun is not None:
+            return self._begun
         surroundings = Surroundings(
             environ=dict(os.environ if self._environ is None else self._environ),
-            cwd=self._cwd or Path.cwd(),
+            own_cwd=self._cwd,
             layers=self._layers,
-            wall_time=lambda at: offset + timedelta(seconds=at),
         )
-        self._preparation = await anyio.to_thread.run_sync(
-            partial(prepare, self._settings, surroundings, agent=self._agent_argv)
+        return await anyio.to_thread.run_sync(
+            partial(begin, self._settings, surroundings, agent=self._agent_argv)
         )
-        stack.callback(self._preparation.directory.close)
 
-    async def _start(self, stack: AsyncExitStack) -> None:
-        preparation = self._preparation
-        command, record = preparation.agent, preparation.record
-        if command is None:
-            raise AgentError("no agent was prepared", hint="this is a defect; please report it")
-        record.claude_version = claude_version(command.claude)
-        record.remove(preparation.removed)
-        record.declare(preparation.plan.credential_class.value, "launch plan")
+    async def _start(self, stack: AsyncExitStack, spawned: Spawned) -> None:
+        preparation, record = self._preparation, self._preparation.record
         tasks = await stack.enter_async_context(anyio.create_task_group())
         registrar = Registrar(preparation.directory, record)
-        await tasks.start(registrar.run)
         stack.push_async_callback(registrar.finish)
         agent = await stack.enter_async_context(
-            start_agent(
-                command.argv,
-                env=preparation.environment,
-                cwd=self._cwd,
-                on_stderr_line=lambda line: self._log.info("agent", stderr=line),
-            )
+            adopt_agent(spawned, on_stderr_line=lambda line: self._log.info("agent", stderr=line))
         )
+        if preparation.agent is not None:
+            record.claude_version = claude_version(preparation.agent.claude)
+        record.remove(preparation.removed)
+        record.declare(preparation.plan.credential_class.value, "launch plan")
+        await tasks.start(registrar.run)
         receive, send = self._client or self._in_memory(stack)
         core = RelayCore(
             self.mode,
@@ -229,6 +228,7 @@ class Bridge:
             stack.callback(end.close)
         self._stream = StapledObjectStream(to_bridge, from_bridge)
         self._own_ends = (from_client, to_client)
+        self._callers_ends = (to_bridge, from_bridge)
         return from_client, to_client
 
     def _observe(self, fact: Fact) -> None:

@@ -6,15 +6,17 @@ Everything that decides who pays happens here, once, before a program is started
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from acp_bridge.agent.find import AgentCommand, find_agent, find_own_claude
+from acp_bridge.agent.spawn import Spawned, spawn_agent
 from acp_bridge.errors import AgentError, RefusedError
 from acp_bridge.launch.channels import Channels, load_channels
 from acp_bridge.launch.credentials import Credential, endpoint_credential, resolve_api_key
@@ -84,21 +86,31 @@ class Preparation:
         return [(removal.channel, removal.origin) for removal in self.plan.removed]
 
 
+def _wall_time() -> Callable[[float], datetime]:
+    offset = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+    return lambda at: offset + timedelta(seconds=at)
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a run is started from, beside its settings.
 
     Attributes:
         environ: the environment that the bridge was started with; may hold secrets.
-        cwd: where the agent starts; the project settings there are looked at.
+        own_cwd: where the agent starts; None for where the bridge was started.
         layers: which layers are on.
-        wall_time: the wall time of a moment on the relay's clock (seconds).
+        wall_time: the wall time of a moment on the relay's monotonic clock (seconds).
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
-    cwd: Path = field(default_factory=Path.cwd)
+    own_cwd: Path | None = None
     layers: Layers = ALL_LAYERS
-    wall_time: Callable[[float], datetime] = lambda at: datetime.fromtimestamp(at, UTC)
+    wall_time: Callable[[float], datetime] = field(default_factory=_wall_time)
+
+    @property
+    def cwd(self) -> Path:
+        """Where the agent starts; the project settings there are looked at."""
+        return self.own_cwd or Path.cwd()
 
     @property
     def search_path(self) -> str:
@@ -123,6 +135,40 @@ def prepare(
     """
     command = _find_agent(agent or settings.agent, surroundings.search_path)
     return _prepared(settings, surroundings, command)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run whose agent is being started; `acp_bridge.bridge.Bridge` takes it over."""
+
+    preparation: Preparation
+    spawned: Spawned
+
+
+def begin(
+    settings: Settings, surroundings: Surroundings, *, agent: Sequence[str] | None = None
+) -> Begun:
+    """Prepare the run and begin to start its agent. Needs no event loop, and imports none.
+
+    Args:
+        settings: what the user asked for.
+        surroundings: what the run is started from.
+        agent: the agent's command line, over the settings' own.
+
+    Raises:
+        BridgeError: as `prepare`; or the agent cannot be started.
+    """
+    preparation = prepare(settings, surroundings, agent=agent)
+    if preparation.agent is None:
+        raise AgentError("no agent was prepared", hint="this is a defect; please report it")
+    try:
+        spawned = spawn_agent(
+            preparation.agent.argv, env=preparation.environment, cwd=surroundings.own_cwd
+        )
+    except BaseException:
+        preparation.directory.close()
+        raise
+    return Begun(preparation, spawned)
 
 
 def prepare_command(settings: Settings, surroundings: Surroundings) -> Preparation:

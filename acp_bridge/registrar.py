@@ -25,6 +25,7 @@ class Registrar:
         self._directory = directory
         self._record = record
         self._changed = anyio.Event()
+        self._runs = False
         self._finished = anyio.Event()
         # A cancelled run, too, has an end that is worth recording.
         self._scope = anyio.CancelScope(shield=True)
@@ -36,9 +37,10 @@ class Registrar:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Write until `finish`; the first document is on disk when this has started."""
         await self._write()
+        self._runs = True
         task_status.started()
-        await anyio.lowlevel.checkpoint()
         try:
+            await anyio.lowlevel.checkpoint()
             with self._scope:
                 while self._record.ended_at is None:
                     await self._changed.wait()
@@ -51,7 +53,8 @@ class Registrar:
         """Write the end of the run and stop."""
         self._record.end()
         with anyio.CancelScope(shield=True), anyio.move_on_after(LAST_WRITE_SECONDS):
-            await self._finished.wait()
+            # A run that could not be started is recorded, too.
+            await (self._finished.wait() if self._runs else self._write())
         self._scope.cancel()
 
     async def _write(self) -> None:

@@ -138,7 +138,8 @@ class Relay:
             self._tasks.start_soon(self._agent.stop)
             ended = await self._agent.wait()
             with anyio.move_on_after(LAST_SECONDS):
-                await self._carry_out(self._core.agent_closed(ended.text, time.monotonic()))
+                how = f"it {ended.text}"
+                await self._carry_out(self._core.agent_closed(how, time.monotonic()))
                 await self._hear_the_client_out()
             await self._agent.stop()
             self._tasks.cancel_scope.cancel()

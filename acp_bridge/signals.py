@@ -1,17 +1,15 @@
 """The signals that ask a process to end, as calls and as exit status."""
 
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.abc import TaskStatus
 
+from acp_bridge.early_signals import BY_SIGNAL, SIGNALS
 from acp_bridge.errors import BridgeError
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-BY_SIGNAL = 128
-"""What a shell adds to the number of the signal that ended a program."""
+__all__ = ["BY_SIGNAL", "SIGNALS", "on_signal", "unless_signalled"]
 
 
 @asynccontextmanager

@@ -14,15 +14,14 @@ from acp_bridge.agent.pipes import stdio_streams
 from acp_bridge.bridge import Bridge
 from acp_bridge.errors import BridgeError
 from acp_bridge.log import Log
-from acp_bridge.preparation import ALL_LAYERS, Layers, Preparation
-from acp_bridge.settings import Settings
+from acp_bridge.preparation import ALL_LAYERS, Begun, Layers, Preparation
 from acp_bridge.signals import BY_SIGNAL, on_signal
 
 
 def serve_stdio(
-    settings: Settings,
+    begun: Begun,
     *,
-    agent: Sequence[str] | None,
+    log: Log,
     command: Sequence[str],
     started: Callable[[Preparation], None],
     layers: Layers = ALL_LAYERS,
@@ -30,8 +29,8 @@ def serve_stdio(
     """Bridge stdin and stdout to the agent until one side ends.
 
     Args:
-        settings: what the user asked for.
-        agent: the agent's command line, over the settings' own.
+        begun: the run, its agent already booting.
+        log: where events go.
         command: the argv prefix by which a client can start this bridge again.
         started: called when the agent runs.
         layers: which layers are on; only tests give one.
@@ -44,10 +43,14 @@ def serve_stdio(
     """
 
     async def serve() -> int:
-        log = Log.of(settings)
         async with stdio_streams() as client:
             bridge = Bridge(
-                settings, agent=agent, client=client, command=command, log=log, layers=layers
+                begun.preparation.settings,
+                begun=begun,
+                client=client,
+                command=command,
+                log=log,
+                layers=layers,
             )
             return await _Run(bridge, started).until_its_end()
 

@@ -1,18 +1,13 @@
-"""The bridge's side of the keeper: start it, read what it reports, ask it to end its agent."""
+"""The bridge's side of a keeper: read what it reports, ask it to end its agent."""
 
 import contextlib
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Self
 
 import anyio
 import anyio.to_thread
 
-KEEPER = Path(__file__).with_name("keeper.py")
 REAP_SECONDS = 5.0
 """How long a killed keeper may take to be gone."""
 
@@ -29,50 +24,6 @@ class KeeperLink:
         self._process = process
         self._control = control
         self._received = b""
-
-    @classmethod
-    def start(
-        cls,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        cwd: Path | None,
-        stdio: tuple[int, int, int],
-        seconds: Mapping[str, float],
-    ) -> Self:
-        """Start a keeper that starts `argv`.
-
-        Args:
-            argv: the agent's command line.
-            env: the agent's environment.
-            cwd: the agent's working directory.
-            stdio: the agent's stdin, stdout and stderr; still the caller's to close.
-            seconds: ``grace``, ``terminate`` and ``kill``, see `acp_bridge.agent.keeper`.
-
-        Raises:
-            OSError: the directory is missing, or the system is out of processes or descriptors.
-        """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            options = [f"{name}={value}" for name, value in seconds.items()]
-            options.append(f"fd={theirs.fileno()}")
-            options.append(f"lc_ctype={'present' if 'LC_CTYPE' in env else 'absent'}")
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(KEEPER), *options, "--", *argv],
-                    stdin=stdio[0],
-                    stdout=stdio[1],
-                    stderr=stdio[2],
-                    pass_fds=[theirs.fileno()],
-                    env=env,
-                    cwd=cwd,
-                    start_new_session=True,
-                )
-            except BaseException:
-                ours.close()
-                raise
-        ours.setblocking(False)
-        return cls(process, ours)
 
     async def report(self) -> tuple[str, int] | None:
         """Return the keeper's next report as (word, number), or None when the keeper has ended."""

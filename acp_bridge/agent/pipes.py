@@ -1,20 +1,6 @@
-"""The agent's pipes, and the bridge's own standard streams as byte streams.
-
-Measured with an echo on the other end, medians of five on two cores, for a round trip of 248 B and
-for 256 MiB in pieces of 64 KiB:
-
-| | C echo | Node echo |
-|---|---|---|
-| pipes of 1 MiB | 9 µs, 2.0 GB/s | 26 µs, 0.9 GB/s |
-| pipes of 64 KiB | 9 µs, 1.3 GB/s | 26 µs, 0.6 GB/s |
-| socket pairs | 18 µs, 2.6 GB/s | 32 µs, 1.3 GB/s |
-| `anyio.open_process` | 25 µs, 1.0 GB/s | 31 µs, 0.5 GB/s |
-
-ACP is mostly small messages, so the agent gets pipes, and large ones where the system allows it.
-"""
+"""The agent's pipes, and the bridge's own standard streams as byte streams."""
 
 import contextlib
-import fcntl
 import os
 import socket
 import stat
@@ -30,42 +16,6 @@ from acp_bridge.agent.streams import (
     ThreadSendStream,
 )
 from acp_bridge.errors import ConfigurationError
-
-PIPE_BYTES = 1024 * 1024
-
-
-def open_pipe() -> tuple[int, int]:
-    """Return (read end, write end) of a pipe, 1 MiB large where the system allows it."""
-    read_end, write_end = os.pipe()
-    if sys.platform == "linux":
-        # A user's pipes share a quota (pipe-user-pages-soft); beyond it they stay small.
-        with contextlib.suppress(PermissionError):
-            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    return read_end, write_end
-
-
-Descriptors = tuple[int, int, int]
-"""The numbers for stdin, stdout and stderr."""
-
-
-@contextlib.contextmanager
-def agent_pipes() -> Iterator[tuple[Descriptors, Descriptors]]:
-    """Open an agent's three pipes: (the bridge's ends, the agent's ends).
-
-    The agent's ends are closed on leaving the block, the bridge's only if it is left by an error.
-    """
-    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-        ends = []
-        for bridge_reads in (False, True, True):
-            read_end, write_end = open_pipe()
-            our_end, their_end = (read_end, write_end) if bridge_reads else (write_end, read_end)
-            ours.callback(os.close, our_end)
-            theirs.callback(os.close, their_end)
-            os.set_blocking(our_end, False)
-            ends.append((our_end, their_end))
-        (stdin, their_stdin), (stdout, their_stdout), (stderr, their_stderr) = ends
-        yield (stdin, stdout, stderr), (their_stdin, their_stdout, their_stderr)
-        ours.pop_all()
 
 
 @contextlib.asynccontextmanager

@@ -22,12 +22,12 @@ import anyio.abc
 from acp_bridge.agent.ending import DEFAULT_LIMITS, MARGIN_SECONDS, AgentExit, Limits
 from acp_bridge.agent.failure import start_failure
 from acp_bridge.agent.link import KeeperLink
-from acp_bridge.agent.pipes import agent_pipes
+from acp_bridge.agent.spawn import Spawned, spawn_agent
 from acp_bridge.agent.stderr import StderrDrain
 from acp_bridge.agent.streams import FdReceiveStream, FdSendStream
 from acp_bridge.errors import AgentError
 
-__all__ = ["Agent", "AgentExit", "Limits", "start_agent"]
+__all__ = ["Agent", "AgentExit", "Limits", "adopt_agent", "start_agent"]
 
 STDERR_SECONDS = 1.0
 """How long the last of stderr is waited for when everything that could write has ended."""
@@ -53,7 +53,20 @@ def start_agent(
     Raises:
         AgentError: on entering, if the agent cannot be started.
     """
-    return Agent(tuple(argv), dict(env), cwd, limits, StderrDrain(on_stderr_line))
+    return Agent(
+        lambda: spawn_agent(argv, env=env, cwd=cwd, limits=limits), StderrDrain(on_stderr_line)
+    )
+
+
+def adopt_agent(
+    spawned: Spawned, *, on_stderr_line: Callable[[str], None] | None = None
+) -> "Agent":
+    """Describe an agent that `spawn_agent` has begun to start; ``async with`` takes it over.
+
+    Raises:
+        AgentError: on entering, if the agent could not be started.
+    """
+    return Agent(lambda: spawned, StderrDrain(on_stderr_line))
 
 
 class Agent:
@@ -72,18 +85,8 @@ class Agent:
     pid: int
     survivors: int = 0
 
-    def __init__(
-        self,
-        argv: tuple[str, ...],
-        env: dict[str, str],
-        cwd: Path | None,
-        limits: Limits,
-        stderr: StderrDrain,
-    ) -> None:
-        self._argv = argv
-        self._env = env
-        self._cwd = cwd
-        self._limits = limits
+    def __init__(self, begin: Callable[[], Spawned], stderr: StderrDrain) -> None:
+        self._begin = begin
         self._stderr = stderr
         self._exit: AgentExit | None = None
         self._exited = anyio.Event()
@@ -112,7 +115,7 @@ class Agent:
         with anyio.CancelScope(shield=True):
             await self.stdin.aclose()
             self._link.request_end()
-            with anyio.move_on_after(self._limits.stop):
+            with anyio.move_on_after(self._spawned.limits.stop):
                 await self._all_gone.wait()
             if not self._all_gone.is_set():
                 self._link.kill()
@@ -125,7 +128,9 @@ class Agent:
         self._link.hurry()
 
     async def __aenter__(self) -> Self:
-        (stdin, stdout, stderr) = self._spawn()
+        self._spawned = self._begin()
+        self._link = KeeperLink(self._spawned.keeper, self._spawned.control)
+        (stdin, stdout, stderr) = self._spawned.pipes
         self.stdin = FdSendStream(stdin)
         self.stdout = FdReceiveStream(stdout)
         self._stderr_pipe = FdReceiveStream(stderr)
@@ -163,25 +168,10 @@ class Agent:
         else:
             await self._tasks.__aexit__(None, None, None)
 
-    def _spawn(self) -> tuple[int, int, int]:
-        """Start the keeper; return the bridge's ends of the agent's pipes."""
-        seconds = {
-            "grace": self._limits.grace,
-            "terminate": self._limits.terminate,
-            "kill": self._limits.kill,
-        }
-        try:
-            with agent_pipes() as (ours, theirs):
-                self._link = KeeperLink.start(
-                    self._argv, env=self._env, cwd=self._cwd, stdio=theirs, seconds=seconds
-                )
-        except OSError as failure:
-            raise self._failure(failure.errno or 0) from failure
-        return ours
-
     async def _started(self) -> int:
         """Return the agent's process id once it runs."""
-        with anyio.move_on_after(self._limits.start):
+        spawned = self._spawned
+        with anyio.move_on_after(spawned.limits.start):
             match await self._link.report():
                 case ("started", pid):
                     return pid
@@ -193,13 +183,14 @@ class Agent:
                         hint="check that this Python can start programs and has memory left",
                     )
         raise AgentError(
-            f"the agent {self._argv[0]} did not start within {self._limits.start:g} s",
+            f"the agent {spawned.argv[0]} did not start within {spawned.limits.start:g} s",
             hint="check the load of this machine and try again",
         )
 
     def _failure(self, number: int) -> AgentError:
-        path = self._env.get("PATH")
-        return start_failure(number, self._argv[0], path=path, cwd=self._cwd)
+        spawned = self._spawned
+        path = spawned.env.get("PATH")
+        return start_failure(number, spawned.argv[0], path=path, cwd=spawned.cwd)
 
     async def _attend(self) -> None:
         """Follow the keeper's reports and drain stderr, whatever is cancelled around."""

@@ -5,6 +5,7 @@ the terminal.
 """
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,23 +23,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: "Arguments") -> int:
     """Bridge stdin and stdout to the agent until one side ends."""
+    from acp_bridge.early_signals import exit_on_signal  # noqa: PLC0415 - with its use
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
+    exit_on_signal()
     settings = load_settings(arguments.flags)
     agent = arguments.after_dashes or None
     if arguments.cli is not None:
         from acp_bridge.cli.signin import hand_terminal_over  # noqa: PLC0415 - with its form
 
         return hand_terminal_over(settings, agent, arguments.cli)
-    from acp_bridge.cli.banner import show_banner  # noqa: PLC0415 - heavy
-    from acp_bridge.supervisor import serve_stdio  # noqa: PLC0415 - heavy
+    # The agent boots while the event loop and what the relay needs are being imported.
+    from acp_bridge.log import Log  # noqa: PLC0415 - heavy
+    from acp_bridge.preparation import Surroundings, begin  # noqa: PLC0415 - heavy
 
-    return serve_stdio(
-        settings,
-        agent=agent,
-        command=own_command(),
-        started=lambda preparation: show_banner(settings, preparation.plan, preparation.removed),
-    )
+    log = Log.of(settings)
+    begun = begin(settings, Surroundings(), agent=agent)
+    with contextlib.closing(begun.preparation.directory):
+        from acp_bridge.cli.banner import show_banner  # noqa: PLC0415 - heavy
+        from acp_bridge.supervisor import serve_stdio  # noqa: PLC0415 - heavy
+
+        return serve_stdio(
+            begun,
+            log=log,
+            command=own_command(),
+            started=lambda run: show_banner(settings, run.plan, run.removed),
+        )
 
 
 def own_command() -> tuple[str, ...]:

@@ -207,6 +207,22 @@ def pinned_settings(
     return merge_settings(plan["pins"], {"env": env})
 
 
+def given_settings(plan: Plan, given: Sequence[str]) -> Settings:
+    """What the caller's ``--settings`` say, without variables that no settings may set.
+
+    They cannot be pinned: a blank ``CLAUDE_CONFIG_DIR`` would name the working folder.
+    """
+    merged: Settings = {}
+    for value in given:
+        merged = merge_settings(merged, read_settings(value))
+    env = merged.get("env") or {}
+    if env:
+        merged["env"] = {
+            name: value for name, value in env.items() if name not in plan["never_in_settings"]
+        }
+    return merged
+
+
 def harmless_policy(plan: Plan, managed: Sequence[str]) -> Settings:
     """What ``--managed-settings`` may still say once the channels are out of it."""
     merged: Settings = {}
@@ -306,9 +322,7 @@ def command(
         GateError: the arguments cannot be understood.
     """
     remaining, given, managed = split_arguments(arguments)
-    base: Settings = {}
-    for value in given:
-        base = merge_settings(base, read_settings(value))
+    base = given_settings(plan, given)
     scrubbed = scrub(plan, environment)
     variables = {**variables_in_settings_files(plan, cwd), **(base.get("env") or {})}
     pins = pinned_settings(plan, variables, scrubbed)

@@ -214,6 +214,11 @@ def _sealed(plan: LaunchPlan, folder: _Folder, targets: Mapping[str, str]) -> di
         "bin_dir": str(folder.bin_dir),
         "pins": dict(plan.pins),
         "pins_if_named": [row.name for row in rows if row.settings is SettingsPin.OWN_IF_NAMED],
+        "never_in_settings": [
+            row.name
+            for row in rows
+            if row.settings is SettingsPin.NONE and row.removed_from_messages
+        ],
         "user_settings": user,
         "project_settings": project,
         "policy_keys": [key.key for key in channels.settings_keys] + forbidden,

@@ -71,9 +71,14 @@ class RunDirectory:
         temporary.replace(self.path / _STATUS)
 
     def close(self) -> None:
-        """End the run: drop everything but its status document, and the lock."""
-        _strip(self.path)
-        os.close(self._lock)
+        """End the run: drop everything but its status document, and the lock; may be repeated."""
+        if self._lock < 0:
+            return
+        lock, self._lock = self._lock, -1
+        # Somebody may have cleared the state directory meanwhile.
+        with contextlib.suppress(OSError):
+            _strip(self.path)
+        os.close(lock)
 
 
 def read_runs(state_dir: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from acp_bridge.agent import keeper
-from acp_bridge.agent.link import KEEPER
+from acp_bridge.agent.spawn import KEEPER
 from tests.agent.death import SECONDS, Graveyard, wait_for_the_end_of
 from tests.agent.stand_ins import python
 

@@ -36,7 +36,8 @@ EXPECTED = b"before\n" + CONTENT + b"after\n"
 def cat(given: bytes | None = None, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run a process that copies its stdin to its stdout as the protocol, and chatters besides."""
     argv = [sys.executable, "-c", CAT]
-    with subprocess.Popen(argv, stderr=subprocess.PIPE, **options) as process:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, **options) as process:
         stdout, stderr = process.communicate(given, timeout=SECONDS)
     return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 

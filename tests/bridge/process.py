@@ -8,7 +8,6 @@ async with bridge_process(tmp_path) as bridge:
     assert await bridge.exit_status() == 3
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -84,7 +83,7 @@ class BridgeProcess:
     @property
     def lines(self) -> list[bytes]:
         """The complete lines of stdout so far."""
-        return self.output.split(b"\n")[:-1]
+        return bytes(self.output).split(b"\n")[:-1]
 
     @property
     def messages(self) -> list[Json]:
@@ -224,27 +223,25 @@ class BridgeProcess:
 @asynccontextmanager
 async def bridge_process(
     tmp_path: Path,
+    settings: Mapping[str, str] | None = None,
     *,
     agent: Sequence[str] = STAND_IN,
     env: Mapping[str, str] | None = None,
-    arguments: Sequence[str] = (),
     reads_stderr: bool = True,
-    **settings: str,
 ) -> AsyncIterator[BridgeProcess]:
     """Start the bridge; what is left of it at the block's end is killed.
 
     Args:
         tmp_path: the test's directory.
+        settings: settings of the bridge; the agent's kind is `other` if they do not say.
         agent: the agent's command line.
-        env: the environment; default `bridge_environment` with `settings`, the agent's kind `other`.
-        arguments: further arguments of the bridge.
+        env: the whole environment, in place of `bridge_environment` with the settings.
         reads_stderr: whether the client reads stderr.
-        settings: settings of the bridge.
     """
     if env is None:
-        env = bridge_environment(tmp_path, **{"agent_kind": "other", **settings})
-    process = subprocess.Popen(
-        [*BRIDGE, *arguments, "--", *agent],
+        env = bridge_environment(tmp_path, **{"agent_kind": "other", **(settings or {})})
+    process = subprocess.Popen(  # noqa: ASYNC220 - anyio's waits for the pipes, too
+        [*BRIDGE, "--", *agent],
         env=dict(env),
         start_new_session=True,
         stdin=subprocess.PIPE,

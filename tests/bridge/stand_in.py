@@ -15,10 +15,13 @@ A prompt's text is a list of words, each with what follows its colon, done from 
     child            start a `sleep` in a session of its own, and tell its process id in a chunk
     wait             answer only when the turn is cancelled
     hang             never answer
+    ask-permission   ask for it, and tell the answer in a chunk
+    odd              messages of shapes that no client expects
     deaf             close stdin, and go on
     mute             close stdout, and go on
 
-``SAY …`` is done once the first message has been answered. ``--log`` keeps the bytes of both
+``--sign-in PROGRAM`` offers a sign-in with a ``terminal-auth`` command of that program. ``SAY …``
+is done once the first message has been answered. ``--log`` keeps the bytes of both
 directions in ``FILE.in`` and ``FILE.out``. Every unknown request is answered with its own params.
 """
 
@@ -30,6 +33,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
 
 
 class StandIn:
@@ -41,8 +48,10 @@ class StandIn:
         self.ignores_the_end = "ignore-end" in options
         self.said_at_start = said_at_start
         log = options.get("log")
-        self.log_in = open(log + ".in", "wb") if log else None
-        self.log_out = open(log + ".out", "wb") if log else None
+        self.log_in = Path(log + ".in").open("wb") if log else None  # noqa: SIM115 - until the end
+        self.log_out = Path(log + ".out").open("wb") if log else None  # noqa: SIM115 - until the end
+        program = options.get("sign-in")
+        self.sign_in = [sign_in_method(program)] if program else []
         self.sessions = 0
         self.messages = 0
         self.waiting: dict[str, object] = {}
@@ -71,13 +80,14 @@ class StandIn:
         with suppress(OSError):
             yield from sys.stdin.buffer
 
-    def take(self, message: dict) -> None:
+    def take(self, message: Json) -> None:
         """Answer one message."""
         method, number = message["method"], message.get("id")
         params = message.get("params") or {}
         if method == "initialize":
             info = {"name": self.name, "title": "Stand-in", "version": "0.0.1"}
-            self.answer(number, {"protocolVersion": 1, "agentInfo": info, "authMethods": []})
+            result = {"protocolVersion": 1, "agentInfo": info, "authMethods": self.sign_in}
+            self.answer(number, result)
             for say in self.said_at_start:
                 self.do(say)
         elif method == "session/new":
@@ -91,7 +101,7 @@ class StandIn:
         elif "id" in message:
             self.answer(number, params)
 
-    def prompt(self, number: object, params: dict) -> None:
+    def prompt(self, number: object, params: Json) -> None:
         """Do what the text says, and end the turn."""
         self.session = params["sessionId"]
         text = "".join(block.get("text", "") for block in params["prompt"])
@@ -102,7 +112,7 @@ class StandIn:
             self.do(word)
         self.answer(number, {"stopReason": "end_turn"})
 
-    def do(self, word: str) -> None:
+    def do(self, word: str) -> None:  # noqa: C901, PLR0912 - one branch a word
         """Do one thing."""
         verb, _, value = word.partition(":")
         match verb:
@@ -127,13 +137,33 @@ class StandIn:
                 os.kill(os.getpid(), int(value))
             case "child":
                 child = subprocess.Popen(
-                    ["sleep", "1000"], start_new_session=True, stdin=-3, stdout=-3, stderr=-3
+                    ["/bin/sleep", "1000"], start_new_session=True, stdin=-3, stdout=-3, stderr=-3
                 )
                 self.chunk(str(child.pid))
+            case "ask-permission":
+                self.ask_permission()
+            case "odd":
+                for odd in ([1], 1, None, {"id": [1]}, {"method": "session/update"}, {}):
+                    self.write(json.dumps(odd).encode() + b"\n")
             case "deaf":
                 os.close(0)
             case "mute":
                 os.close(1)
+
+    def ask_permission(self) -> None:
+        """Ask, and say what the client answered."""
+        kinds = {"allow": "allow_once", "reject": "reject_once"}
+        options = [{"optionId": name, "kind": kind, "name": name} for name, kind in kinds.items()]
+        params = {"sessionId": self.session, "toolCall": {"title": "rm -rf /"}, "options": options}
+        self.send(
+            {
+                "jsonrpc": "2.0",
+                "id": "permission",
+                "method": "session/request_permission",
+                "params": params,
+            }
+        )
+        self.chunk(json.dumps(json.loads(sys.stdin.buffer.readline())["result"]))
 
     def chunk(self, text: str) -> None:
         """Send a piece of the answer."""
@@ -143,15 +173,15 @@ class StandIn:
         }
         self.notify("session/update", {"sessionId": self.session, "update": update})
 
-    def notify(self, method: str, params: dict) -> None:
+    def notify(self, method: str, params: Json) -> None:
         """Send a notification."""
         self.send({"jsonrpc": "2.0", "method": method, "params": params})
 
-    def answer(self, number: object, result: dict) -> None:
+    def answer(self, number: object, result: Json) -> None:
         """Answer a request."""
         self.send({"jsonrpc": "2.0", "id": number, "result": result})
 
-    def send(self, message: dict) -> None:
+    def send(self, message: Json) -> None:
         """Send a message, in the spelling of JavaScript's ``JSON.stringify``."""
         text = json.dumps(message, separators=(",", ":"), ensure_ascii=False)
         self.write(text.encode() + b"\n")
@@ -164,6 +194,13 @@ class StandIn:
         with suppress(OSError):
             while data:
                 data = data[os.write(1, data) :]
+
+
+def sign_in_method(program: str) -> Json:
+    """A way to sign in, as the Claude adapter offers it."""
+    args = ["index.js", "--cli", "auth", "login", "--claudeai"]
+    terminal = {"command": program, "args": args, "label": "Sign in"}
+    return {"id": "claude-ai-login", "name": "Sign in", "_meta": {"terminal-auth": terminal}}
 
 
 def main(arguments: list[str]) -> None:

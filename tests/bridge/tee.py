@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 
 def copy(source: int, target: int, log: str) -> None:
     """Copy until the end, then close the target."""
-    with open(log, "wb", buffering=0) as kept:
+    with Path(log).open("wb", buffering=0) as kept:
         while data := os.read(source, 1 << 16):
             kept.write(data)
             while data:
@@ -19,6 +20,8 @@ def copy(source: int, target: int, log: str) -> None:
 def main(log: str, argv: list[str]) -> int:
     """Run the agent between two copies."""
     child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin
+    assert child.stdout
     stdin, stdout = os.dup(child.stdin.fileno()), os.dup(child.stdout.fileno())
     child.stdin.close()
     child.stdout.close()

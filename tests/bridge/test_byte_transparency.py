@@ -13,7 +13,11 @@ from tests.support.offline import offline
 from tests.support.real import ADAPTER_ARGV, CLAUDE
 
 TEE = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tee.py")))
-BLANK = '{ "jsonrpc" :\t"2.0", "id": %d , "method":"_echo/\\u0061" ,"params":{"x":1.0,"x":2,"y":"\\/"} }'
+CLAUDE_KIND = {"agent_kind": "claude", "claude": "/bin/true"}
+ODD_SPELLING = (
+    '{ "jsonrpc" :\t"2.0", "id": %d , "method":"_echo/\\u0061" ,'
+    '"params":{"x":1.0,"x":2,"y":"\\/"} }'
+)
 MEGABYTES_12 = 12 * 1024 * 1024
 
 
@@ -73,15 +77,13 @@ def leave_out_documented_edits(value: Json) -> None:
 async def test_a_thousand_messages_each_way_are_the_same_bytes(tmp_path: Path) -> None:
     log = tmp_path / "log"
     agent = stand_in("--name", "claude-agent-acp", "--log", str(log), "status:account")
-    async with bridge_process(
-        tmp_path, agent=agent, agent_kind="claude", claude="/bin/true"
-    ) as bridge:
+    async with bridge_process(tmp_path, CLAUDE_KIND, agent=agent) as bridge:
         sent = Sent(bridge)
         await sent.message(id=0, method="initialize", params={"protocolVersion": 1})
         await sent.message(id=1, method="session/new", params={"cwd": "/", "mcpServers": []})
         await bridge.response(1)
         for number in range(2, 1002):
-            await sent.line(BLANK % number, b"\r\n" if number % 3 == 0 else b"\n")
+            await sent.line(ODD_SPELLING % number, b"\r\n" if number % 3 == 0 else b"\n")
         await sent.line("")
         await sent.line("  ")
         block = {"type": "text", "text": "chunks:1200"}

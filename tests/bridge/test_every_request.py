@@ -76,13 +76,8 @@ async def test_each_request_gets_one_response(tmp_path: Path, seed: int) -> None
     name = "claude-agent-acp" if kind == "claude" else "stand-in"
     options = ["--name", name, "--exit-at", str(choice.randint(1, 80))]
     options += choice.choice([[], ["status:none"], ["status:api_key"]])
-    async with bridge_process(
-        tmp_path,
-        agent=stand_in(*options),
-        agent_kind=kind,
-        claude="/bin/true",
-        status_wait_seconds="0.2",
-    ) as bridge:
+    settings = {"agent_kind": kind, "claude": "/bin/true", "status_wait_seconds": "0.2"}
+    async with bridge_process(tmp_path, settings, agent=stand_in(*options)) as bridge:
         await bridge.send_bytes(conversation.data)
         bridge.close_stdin()
         await bridge.exit_status()

@@ -42,7 +42,7 @@ async def test_a_contradiction_refuses_the_prompt_with_32012(
 ) -> None:
     log = tmp_path / "log"
     settings = {**CLAUDE, "mode": mode, **MODES[mode]}
-    async with bridge_process(tmp_path, agent=agent(log, f"status:{kind}"), **settings) as bridge:
+    async with bridge_process(tmp_path, settings, agent=agent(log, f"status:{kind}")) as bridge:
         session = await bridge.session()
         error = await bridge.error(await bridge.send_prompt(session, "text:spent"))
         (run,) = (await bridge.request("_acp_bridge/status", {}))["bridges"]
@@ -61,7 +61,7 @@ async def test_a_contradiction_refuses_the_prompt_with_32012(
 async def test_what_agrees_lets_the_prompt_pass(tmp_path: Path, mode: str, kind: str) -> None:
     settings = {**CLAUDE, "mode": mode, **MODES[mode]}
     said = agent(tmp_path / "log", f"status:{kind}")
-    async with bridge_process(tmp_path, agent=said, **settings) as bridge:
+    async with bridge_process(tmp_path, settings, agent=said) as bridge:
         session = await bridge.session()
         response = await bridge.response(await bridge.send_prompt(session, "text:fine"))
         (run,) = (await bridge.request("_acp_bridge/status", {}))["bridges"]
@@ -71,7 +71,7 @@ async def test_what_agrees_lets_the_prompt_pass(tmp_path: Path, mode: str, kind:
 
 async def test_a_contradiction_during_a_turn_cancels_it_and_answers_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    async with bridge_process(tmp_path, agent=agent(log, "status:account"), **CLAUDE) as bridge:
+    async with bridge_process(tmp_path, CLAUDE, agent=agent(log, "status:account")) as bridge:
         session = await bridge.session()
         running = await bridge.send_prompt(session, "text:begun status:gateway wait")
         assert (await bridge.error(running))["code"] == -32012
@@ -88,7 +88,7 @@ async def test_a_contradiction_during_a_turn_cancels_it_and_answers_once(tmp_pat
 
 async def test_on_violation_warn_lets_the_prompt_pass_and_records_it(tmp_path: Path) -> None:
     said = agent(tmp_path / "log", "status:gateway")
-    async with bridge_process(tmp_path, agent=said, on_violation="warn", **CLAUDE) as bridge:
+    async with bridge_process(tmp_path, {**CLAUDE, "on_violation": "warn"}, agent=said) as bridge:
         session = await bridge.session()
         response = await bridge.response(await bridge.send_prompt(session, "text:told"))
         (run,) = (await bridge.request("_acp_bridge/status", {}))["bridges"]
@@ -99,7 +99,9 @@ async def test_on_violation_warn_lets_the_prompt_pass_and_records_it(tmp_path: P
 
 async def test_silence_is_noted_and_the_prompt_passes(tmp_path: Path) -> None:
     said = agent(tmp_path / "log")
-    async with bridge_process(tmp_path, agent=said, status_wait_seconds="0.3", **CLAUDE) as bridge:
+    async with bridge_process(
+        tmp_path, {**CLAUDE, "status_wait_seconds": "0.3"}, agent=said
+    ) as bridge:
         session = await bridge.session()
         response = await bridge.response(await bridge.send_prompt(session, "text:late"))
         (run,) = (await bridge.request("_acp_bridge/status", {}))["bridges"]

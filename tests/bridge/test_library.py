@@ -90,7 +90,7 @@ def test_the_mode_cannot_be_set(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         bridge.mode = BillingMode.API_KEY  # type: ignore[misc]
     with pytest.raises(ValueError, match="frozen"):
-        bridge._settings.mode = BillingMode.API_KEY
+        bridge._settings.mode = BillingMode.API_KEY  # type: ignore[misc]
     assert bridge.mode is BillingMode.SUBSCRIPTION
 
 
@@ -187,6 +187,20 @@ def test_leaving_the_block_in_the_middle_of_a_turn_ends_everything(
     assert family
 
 
+def test_leaving_the_block_lets_an_agent_that_is_still_talking_end_by_itself(
+    tmp_path: Path, run: Run
+) -> None:
+    async def scenario() -> None:
+        async with make_bridge(tmp_path) as bridge:
+            talk = Talk(bridge)
+            await talk.start("chunks:20000")
+            await talk.receive()
+        ended = await bridge.wait()
+        assert (ended.returncode, ended.signal) == (0, None)
+
+    run(scenario)
+
+
 def test_a_client_on_the_stream_learns_that_the_agent_has_ended(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
         async with make_bridge(tmp_path) as bridge:
@@ -201,5 +215,3 @@ def test_a_client_on_the_stream_learns_that_the_agent_has_ended(tmp_path: Path, 
                 await talk.send(3, "session/list", {})
 
     run(scenario)
-
-

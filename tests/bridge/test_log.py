@@ -43,10 +43,15 @@ async def test_what_the_agent_says_on_stderr_is_logged_without_credentials(
     log = tmp_path / "log"
     key, token = "sk-ant-api03-FAKE-said-by-the-agent", "FAKE-token-of-the-endpoint"
     said = stand_in(f"say:key={key}", f"say:token={token}", "say:last")
-    async with bridge_process(
-        tmp_path, agent=said, mode="endpoint", endpoint_url="http://127.0.0.1:9",
-        endpoint_token=token, log_level="info", log_file=str(log), log_format=log_format,
-    ) as bridge:  # fmt: skip
+    settings = {
+        "mode": "endpoint",
+        "endpoint_url": "http://127.0.0.1:9",
+        "endpoint_token": token,
+        "log_level": "info",
+        "log_file": str(log),
+        "log_format": log_format,
+    }
+    async with bridge_process(tmp_path, settings, agent=said) as bridge:
         await bridge.initialize()
         bridge.close_stdin()
         await bridge.exit_status()

@@ -91,7 +91,7 @@ async def settled_status(bridge: BridgeProcess, expected: Any, *arguments: str) 
 
 
 async def test_command_and_request_give_the_same_document(tmp_path: Path) -> None:
-    async with bridge_process(tmp_path, agent=AGENT, **CLAUDE) as bridge:
+    async with bridge_process(tmp_path, CLAUDE, agent=AGENT) as bridge:
         initialized = await bridge.initialize()
         session = await bridge.new_session(tmp_path, _meta={"claudeCode": {"options": {"env": {
             "ANTHROPIC_API_KEY": "sk-ant-api03-FAKE-from-the-client"}}}})  # fmt: skip
@@ -111,7 +111,7 @@ async def test_command_and_request_give_the_same_document(tmp_path: Path) -> Non
 
 
 async def test_the_initialize_result_names_the_run_and_its_mode(tmp_path: Path) -> None:
-    async with bridge_process(tmp_path, agent=AGENT, **CLAUDE) as bridge:
+    async with bridge_process(tmp_path, CLAUDE, agent=AGENT) as bridge:
         result = await bridge.initialize()
         meta = result["_meta"]["acp_bridge"]
         run_id = (await bridge.request("_acp_bridge/status", {}))["bridges"][0]["run_id"]
@@ -133,7 +133,7 @@ async def test_an_agent_that_is_no_claude_adapter_gets_no_guarantees_anywhere(
     tmp_path: Path, *, forced: bool
 ) -> None:
     settings = {"agent_kind": "other"} if forced else {"agent_kind": "", "claude": "/bin/true"}
-    async with bridge_process(tmp_path, **settings) as bridge:
+    async with bridge_process(tmp_path, settings) as bridge:
         result = await bridge.initialize()
         assert result["_meta"]["acp_bridge"]["guarantees"] == "none"
         (run,) = (await bridge.request("_acp_bridge/status", {}))["bridges"]
@@ -163,14 +163,14 @@ async def test_the_run_directory_of_a_killed_bridge_holds_no_secret_after_the_ne
 ) -> None:
     key = "sk-ant-api03-FAKE-swept-0000"
     settings = {**CLAUDE, "mode": "api-key", "api_key": key}
-    async with bridge_process(tmp_path, agent=AGENT, **settings) as bridge:
+    async with bridge_process(tmp_path, settings, agent=AGENT) as bridge:
         await bridge.initialize()
         family = bridge.descendants()
         bridge.process.kill()
         await bridge.exit_status()
         assert family
         assert files_with(key, tmp_path / "state") != []
-        async with bridge_process(tmp_path, **{"agent_kind": "other"}) as next_one:
+        async with bridge_process(tmp_path) as next_one:
             await next_one.initialize()
             assert files_with(key, tmp_path / "state") == []
 
@@ -181,7 +181,7 @@ def files_with(text: str, folder: Path) -> list[Path]:
 
 
 async def test_the_page_for_people_names_run_mode_and_evidence(tmp_path: Path) -> None:
-    async with bridge_process(tmp_path, agent=AGENT, **CLAUDE) as bridge:
+    async with bridge_process(tmp_path, CLAUDE, agent=AGENT) as bridge:
         meta = (await bridge.initialize())["_meta"]["acp_bridge"]
         page = run_bridge("status", "--run", meta["run_id"], env=bridge.env).stdout
     assert f"{meta['run_id']}  mode subscription (B)  running, pid {bridge.pid}" in page

@@ -1,4 +1,4 @@
-"""The end of a run: whoever ends it and however, nothing is left open and nothing is left behind."""
+"""The end of a run: whoever ends it, nothing is left open and nothing is left behind."""
 
 import signal
 import socket
@@ -46,7 +46,8 @@ async def test_a_signal_during_start_up_ends_it_cleanly(
         port = listening.getsockname()[1]
         ask = f"import socket; socket.create_connection(('127.0.0.1', {port})).recv(1)"
         command = f"{sys.executable} -c \"{ask}; print('sk-ant-api03-FAKE-for-a-test')\""
-        async with bridge_process(tmp_path, mode="api-key", api_key_command=command) as bridge:
+        settings = {"mode": "api-key", "api_key_command": command}
+        async with bridge_process(tmp_path, settings) as bridge:
             with anyio.fail_after(SECONDS):
                 await anyio.wait_readable(listening)
             asked, _ = listening.accept()
@@ -78,10 +79,10 @@ async def test_a_second_signal_does_not_wait_for_the_agents_grace(tmp_path: Path
 @pytest.mark.parametrize(
     ("end", "status", "words"),
     [
-        ("exit:0", 0, "exited with status 0"),
-        ("exit:7", 7, "exited with status 7"),
-        ("signal:11", 128 + 11, "was ended by SIGSEGV"),
-        ("signal:9", 128 + 9, "was ended by SIGKILL"),
+        ("exit:0", 0, "it exited with status 0"),
+        ("exit:7", 7, "it exited with status 7"),
+        ("signal:11", 128 + 11, "it was ended by SIGSEGV"),
+        ("signal:9", 128 + 9, "it was ended by SIGKILL"),
     ],
 )
 async def test_the_death_of_the_agent_answers_every_open_request(
@@ -154,7 +155,7 @@ async def test_a_client_that_stops_reading_cannot_keep_the_run_alive(tmp_path: P
 
 
 async def test_a_flood_on_stderr_stalls_nothing_even_if_nobody_reads_it(tmp_path: Path) -> None:
-    async with bridge_process(tmp_path, log_level="info", reads_stderr=False) as bridge:
+    async with bridge_process(tmp_path, {"log_level": "info"}, reads_stderr=False) as bridge:
         session = await bridge.session()
         response = await bridge.response(await bridge.send_prompt(session, "stderr:20000"))
         assert response["result"] == {"stopReason": "end_turn"}
@@ -191,7 +192,9 @@ async def test_stdin_that_ends_while_a_prompt_is_held_still_delivers_the_prompt(
 ) -> None:
     log = tmp_path / "log"
     agent = stand_in("--name", "claude-agent-acp", "--log", str(log))
-    async with bridge_process(tmp_path, agent=agent, status_wait_seconds="0.5", **CLAUDE) as bridge:
+    async with bridge_process(
+        tmp_path, {**CLAUDE, "status_wait_seconds": "0.5"}, agent=agent
+    ) as bridge:
         session = await bridge.session()
         await bridge.send_prompt(session, "text:late")
         bridge.close_stdin()
@@ -201,7 +204,9 @@ async def test_stdin_that_ends_while_a_prompt_is_held_still_delivers_the_prompt(
 
 async def test_a_signal_while_a_prompt_is_held_does_not_wait_for_the_status(tmp_path: Path) -> None:
     agent = stand_in("--name", "claude-agent-acp")
-    async with bridge_process(tmp_path, agent=agent, status_wait_seconds="500", **CLAUDE) as bridge:
+    async with bridge_process(
+        tmp_path, {**CLAUDE, "status_wait_seconds": "500"}, agent=agent
+    ) as bridge:
         session = await bridge.session()
         held = await bridge.send_prompt(session, "text:late")
         # Later requests are not read while a prompt is held, so only the record tells.

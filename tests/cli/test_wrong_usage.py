@@ -1,13 +1,18 @@
 """Wrong usage of each command and each setting: one line, one hint, the right status, no more."""
 
+import json
 import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from acp_bridge.cli import main
 from acp_bridge.cli.arguments import COMMANDS
 from acp_bridge.settings import SECRETS, Settings
-from tests.bridge.process import STAND_IN, bridge_environment, run_bridge
+from tests.bridge.process import BRIDGE, STAND_IN, bridge_environment, run_bridge
 
 ARGUMENTS = {"run": [], "exec": [], "ask": ["hello"], "demo": [], "status": []}
 AFTER = {"run": ["--", *STAND_IN], "exec": ["--", "true"], "ask": ["--", *STAND_IN]}
@@ -56,22 +61,57 @@ FLAG_CASES = [
 ]
 
 
+Wrong = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and how it ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
 def assert_wrong(
-    *arguments: str, env: dict[str, str], status: int = 2, says: str = "", stdin: bytes = b""
-) -> None:
-    done = run_bridge(*arguments, env=env, stdin=stdin)
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    while lines and not lines[0].startswith("error: "):
-        # A banner, or the demo's heading, may come before.
-        assert lines.pop(0).startswith(("acp-bridge: ", "===", "> ")) or True
-    assert len(lines) == 2, done.stderr
-    assert lines[0].startswith("error: "), done.stderr
-    assert lines[1].startswith("hint: "), done.stderr
-    assert len(lines[1]) > len("hint: ")
-    assert says in lines[0]
-    assert "FAKE" not in done.stderr
-    assert done.returncode == status
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Run a command that must fail, in this process unless it could replace the process."""
+
+    def run(arguments: Sequence[str], env: Mapping[str, str], stdin: bytes) -> Said:
+        if "-" in arguments or "exec" in arguments or "--cli" in arguments:
+            done = run_bridge(*arguments, env=env, stdin=stdin)
+            return Said(done.returncode, done.stdout, done.stderr)
+        with monkeypatch.context() as patch:
+            for name in os.environ.keys() - env.keys():
+                patch.delenv(name)
+            for name, value in env.items():
+                patch.setenv(name, value)
+            status = main(list(arguments))
+        return Said(status, *capfd.readouterr())
+
+    def assert_wrong(
+        *arguments: str,
+        env: Mapping[str, str],
+        status: int = 2,
+        says: str = "",
+        stdin: bytes = b"",
+    ) -> None:
+        said = run(arguments, env, stdin)
+        assert said.stdout == ""
+        assert "FAKE" not in said.stderr
+        # What a run says before it fails: the banner of exec, the heading of the demo.
+        before, error, after = said.stderr.rpartition("error: ")
+        assert error, said.stderr
+        assert all(line[:3] in ("", "===", "> S", "acp") for line in before.splitlines())
+        sentence, hint = after.splitlines()
+        assert says in sentence
+        assert hint.startswith("hint: ")
+        assert len(hint) > len("hint: ")
+        assert said.status == status
+
+    return assert_wrong
 
 
 def test_every_setting_has_a_wrong_value_here() -> None:
@@ -83,14 +123,14 @@ def test_every_command_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_value_in_the_environment(tmp_path: Path, name: str) -> None:
+def test_a_wrong_value_in_the_environment(tmp_path: Path, assert_wrong: Wrong, name: str) -> None:
     env = bridge_environment(tmp_path, **{"agent_kind": "other", **WRONG[name]})
     after = [] if name == "agent" else ["--", *STAND_IN]
     assert_wrong("run", *after, env=env, status=STATUS.get(name, 2))
 
 
 @pytest.mark.parametrize("name", [name for name in WRONG if name not in ONLY_A_RUN_NOTICES])
-def test_a_wrong_value_in_the_file(tmp_path: Path, name: str) -> None:
+def test_a_wrong_value_in_the_file(tmp_path: Path, assert_wrong: Wrong, name: str) -> None:
     def quoted(value: str) -> str:
         return value if value.lstrip("-").isdigit() else f"'{value}'"
 
@@ -101,7 +141,9 @@ def test_a_wrong_value_in_the_file(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("command", "name"), FLAG_CASES)
-def test_a_wrong_value_as_a_flag(tmp_path: Path, command: str, name: str) -> None:
+def test_a_wrong_value_as_a_flag(
+    tmp_path: Path, assert_wrong: Wrong, command: str, name: str
+) -> None:
     env = bridge_environment(tmp_path)
     wrong = {key: value for key, value in WRONG[name].items() if key not in SECRETS}
     if "mode" not in wrong:
@@ -121,7 +163,7 @@ def test_a_wrong_value_as_a_flag(tmp_path: Path, command: str, name: str) -> Non
     [
         (["--nonsense"], "--nonsense"),
         (["nonsense"], "nonsense"),
-        (["--mod", "api-key"], "--mod"),
+        (["--mod", "api-key"], "api-key"),
         (["--mode"], "--mode"),
         (["--"], "no agent after --"),
         (["run", "extra"], "extra"),
@@ -142,26 +184,26 @@ def test_a_wrong_value_as_a_flag(tmp_path: Path, command: str, name: str) -> Non
         (["status", "--api-key", "x"], "--api-key"),
     ],
 )
-def test_wrong_arguments(tmp_path: Path, arguments: list[str], says: str) -> None:
+def test_wrong_arguments(
+    tmp_path: Path, assert_wrong: Wrong, arguments: list[str], says: str
+) -> None:
     assert_wrong(*arguments, env=bridge_environment(tmp_path), says=says)
 
 
-def test_text_that_is_not_utf_8_is_no_prompt(tmp_path: Path) -> None:
+def test_text_that_is_not_utf_8_is_no_prompt(tmp_path: Path, assert_wrong: Wrong) -> None:
     env = bridge_environment(tmp_path, agent_kind="other")
     assert_wrong("ask", "-", env=env, stdin=b"caf\xe9", says="not UTF-8")
     assert_wrong("ask", os.fsdecode(b"caf\xe9"), env=env, says="not UTF-8")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_setting_that_nobody_knows(tmp_path: Path, command: str) -> None:
-    if command == "demo":
-        return
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "demo"])
+def test_a_setting_that_nobody_knows(tmp_path: Path, assert_wrong: Wrong, command: str) -> None:
     env = bridge_environment(tmp_path, moed="api-key")
     after = AFTER.get(command, [])
     assert_wrong(command, *ARGUMENTS[command], *after, env=env, says="ACP_BRIDGE_MOED")
 
 
-def test_a_missing_configuration_file(tmp_path: Path) -> None:
+def test_a_missing_configuration_file(tmp_path: Path, assert_wrong: Wrong) -> None:
     env = bridge_environment(tmp_path, config=str(tmp_path / "missing.toml"))
     assert_wrong("status", env=env, says="missing.toml")
 
@@ -172,7 +214,6 @@ def test_a_missing_configuration_file(tmp_path: Path) -> None:
         (["exec", "--", "/nonexistent/program"], 4),
         (["exec", "--claude", "/bin/true", "--", "nonexistent-program"], 4),
         (["run", "--agent-kind", "other", "--", "/nonexistent/agent"], 4),
-        (["run", "--", *STAND_IN], 4),
         (["ask", "--agent-kind", "other", "hello", "--", "/nonexistent/agent"], 4),
         (["demo", "--agent", "/nonexistent/agent"], 4),
         (["--cli", "auth", "login", "--console"], 3),
@@ -181,26 +222,31 @@ def test_a_missing_configuration_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_started_or_is_refused(
-    tmp_path: Path, arguments: list[str], status: int
+    tmp_path: Path, assert_wrong: Wrong, arguments: list[str], status: int
 ) -> None:
     assert_wrong(*arguments, env=bridge_environment(tmp_path), status=status)
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["stdin", "stdout"])
-def test_a_closed_standard_stream_is_wrong_usage_of_the_bridge(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(("number", "name"), [(0, "stdin"), (1, "stdout")])
+def test_a_closed_standard_stream_is_wrong_usage_of_the_bridge(
+    tmp_path: Path, number: int, name: str
+) -> None:
     env = bridge_environment(tmp_path, agent_kind="other")
-    done = run_in_shell(f"{number}>&-", env)
-    assert done == 2
+    shell = ["sh", "-c", f'exec "$@" {number}>&-', "sh", *BRIDGE, "--", *STAND_IN]
+    done = subprocess.run(shell, env=env, timeout=60, check=False, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"error: {name} is closed\nhint: ")
 
 
-def run_in_shell(redirection: str, env: dict[str, str]) -> int:
-    import subprocess
-
-    from tests.bridge.process import BRIDGE
-
-    return subprocess.run(
-        ["sh", "-c", f'"$@" {redirection}', "sh", *BRIDGE], env=env, timeout=60, check=False
-    ).returncode
+def test_a_closed_stderr_is_no_mistake(tmp_path: Path) -> None:
+    env = bridge_environment(tmp_path, agent_kind="other")
+    shell = ["sh", "-c", 'exec "$@" 2>&-', "sh", *BRIDGE, "--", *STAND_IN]
+    initialize = b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}\n'
+    done = subprocess.run(
+        shell, env=env, timeout=60, check=False, input=initialize, stdout=subprocess.PIPE
+    )
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["result"]["agentInfo"]["name"] == "stand-in"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -85,6 +85,7 @@ _THE_USERS = frozenset({Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL})
 _OF_THE_PROJECT = frozenset({Scope.PROJECT, Scope.LOCAL, Scope.META_SOURCES})
 _RESTRICTIONS = (Scope.META_MANAGED, Scope.META_MANAGED_FLAG)
 _IN_THE_ENVIRONMENT = frozenset({Scope.ENVIRONMENT, Scope.META_ENV})
+_FOLDERS = frozenset({Kind.CONFIG_FOLDER, Kind.LOGIN_FOLDER})
 _PROFILES = frozenset({Kind.FEDERATION, Kind.PROFILE_FOLDER})
 _WITH_A_KEY = frozenset({Kind.API_KEY, Kind.HOST_MANAGED, Kind.HOST_CREDENTIALS_FILE})
 _WITH_A_KEY_OF_THEIR_OWN = frozenset({Payer.KEY, Payer.ENDPOINT_KEY})
@@ -124,9 +125,14 @@ _RULES = (
     ),
     _Rule(_PROFILES, "an API key or a bearer outranks it", payers=_WITH_A_CREDENTIAL),
     _Rule(
-        _PROFILES | {Kind.CONFIG_FOLDER, Kind.SIMPLE},
+        _PROFILES | _FOLDERS | {Kind.SIMPLE},
         "it was read before the project's settings",
         scopes=_OF_THE_PROJECT,
+    ),
+    _Rule(
+        frozenset({Kind.LOGIN_FOLDER}),
+        "an API key or a bearer outranks the login there",
+        payers=_WITH_A_CREDENTIAL,
     ),
     _Rule(
         frozenset({Kind.SIMPLE}),
@@ -176,23 +182,26 @@ _KINDS_OF = {
 }
 
 
+_SCOPES_OF = {
+    Kind.WRONG_TYPE: frozenset({*_FROM_A_CLIENT, *_RESTRICTIONS, Scope.USER}),
+    Kind.HELPER: _SETTINGS,
+    # The user may keep state and login elsewhere.
+    Kind.CONFIG_FOLDER: frozenset(Scope) - _THE_USERS,
+    Kind.LOGIN_FOLDER: frozenset(Scope) - _THE_USERS,
+}
+
+
 def _matters(case: Case) -> bool:
     """Whether a combination exists at all."""
-    kind, scope, payer = case.kind, case.scope, case.payer
-    match kind:
-        case Kind.WRONG_TYPE:
-            return scope in {*_FROM_A_CLIENT, *_RESTRICTIONS, Scope.USER}
-        case _ if kind not in _KINDS_OF.get(scope, frozenset(Kind)):
-            return False
-        case Kind.HELPER:
-            return scope in _SETTINGS
-        case Kind.OWN_BLANKED:
-            return payer in _WITH_A_CREDENTIAL
-        case Kind.OAUTH_TOKEN:  # in mode B's environment it is the user's own way of signing in
-            return scope is not Scope.ENVIRONMENT or payer in _WITH_A_CREDENTIAL
-        case Kind.CONFIG_FOLDER:  # the user may keep state and login elsewhere
-            return scope not in _THE_USERS
-    return True
+    if case.scope not in _SCOPES_OF.get(case.kind, frozenset(Scope)):
+        return False
+    if case.kind not in _KINDS_OF.get(case.scope, frozenset(Kind)) | {Kind.WRONG_TYPE}:
+        return False
+    if case.kind is Kind.OWN_BLANKED:
+        return case.payer in _WITH_A_CREDENTIAL
+    # In the environment of mode B the token is the user's own way of signing in.
+    own = case.kind is Kind.OAUTH_TOKEN and case.scope is Scope.ENVIRONMENT
+    return not own or case.payer in _WITH_A_CREDENTIAL
 
 
 _OPENINGS = ("session/load", "session/resume", "session/fork")
@@ -224,34 +233,32 @@ _IN_TURN = (
     Scope.META_SETTINGS_PATH,
 )
 _OF_A_PROCESS = (Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL)
-_STRONGEST = (
-    Kind.API_KEY,
-    Kind.BASE_URL,
-    Kind.AUTH_TOKEN,
-    Kind.BEDROCK,
-    Kind.HEADERS_ADD,
-    Kind.PROXY,
-    Kind.HOST_MANAGED,
+_STRONGEST = (Kind.API_KEY, Kind.BASE_URL, Kind.AUTH_TOKEN, Kind.PROXY, Kind.HEADERS_ADD)
+# Kinds that differ by a name only take turns with the payers.
+_ALIKE = (
+    (Kind.BEDROCK, Kind.VERTEX, Kind.FOUNDRY),
+    (Kind.ANTHROPIC_AWS, Kind.GOOGLE_CLOUD, Kind.MANTLE),
+    (Kind.PROXY, Kind.LOWER_PROXY, Kind.ALL_PROXY),
+    (Kind.HOST_CREDENTIALS_FILE, Kind.HOST_AUTH_VARIABLE, Kind.HOST_MANAGED),
 )
 
 
 def _fast() -> Iterator[Case]:
     everything = frozenset(FULL)
     for turn, payer in enumerate(_MODES):
-        for place, kind in enumerate(Kind):
+        passed_over = {kinds[i] for kinds in _ALIKE for i in range(3) if i != turn}
+        for place, kind in enumerate(kind for kind in Kind if kind not in passed_over):
             yield from _first_that_leaks(kind, payer, place + turn, everything)
         for place, scope in enumerate(_OF_A_PROCESS):
-            for step in (0, 3):
-                kind = _STRONGEST[(turn + 2 * place + step) % len(_STRONGEST)]
-                yield Case(kind, scope, payer)
-        yield Case(Kind.PROGRAM, Scope.ENVIRONMENT, payer)
+            yield Case(_STRONGEST[(2 * turn + place) % len(_STRONGEST)], scope, payer)
         yield Case(Kind.PROGRAM, Scope.META_PROGRAM, payer)
-        yield Case(Kind.UNIX_SOCKET, Scope.META_ENV, payer)
-        yield from (
-            Case(Kind.API_KEY, scope, payer) for scope in (*_RESTRICTIONS, Scope.META_SOURCES)
-        )
-        for opening, scope in zip(_OPENINGS, (Scope.META_ENV, *_FROM_A_CLIENT), strict=False):
+        for opening, scope in zip(_OPENINGS, _FROM_A_CLIENT, strict=True):
             yield Case(Kind.BASE_URL, scope, payer, opening)
+    for payer in (B, C):
+        yield Case(Kind.API_KEY, Scope.ENVIRONMENT, payer)
+    for scope in (*_RESTRICTIONS, Scope.META_SOURCES):
+        yield Case(Kind.API_KEY, scope, B)
+    yield Case(Kind.PROGRAM, Scope.ENVIRONMENT, B)
     yield Case(Kind.API_KEY, Scope.USER, Payer.SETUP_TOKEN)
     yield Case(Kind.BASE_URL, Scope.ENVIRONMENT, Payer.ENDPOINT_KEY)
 
@@ -259,10 +266,10 @@ def _fast() -> Iterator[Case]:
 def _first_that_leaks(
     kind: Kind, payer: Payer, start: int, everything: frozenset[Case]
 ) -> Iterator[Case]:
+    """One case of a kind, in the first scope from `start` on in which it leaks; none if in none."""
     scopes = _IN_TURN[start % len(_IN_TURN) :] + _IN_TURN[: start % len(_IN_TURN)]
     cases = [case for scope in scopes if (case := Case(kind, scope, payer)) in everything]
-    leaking = [case for case in cases if case.alone[0] is Outcome.LEAKED]
-    yield from (leaking or cases)[:1]
+    yield from [case for case in cases if case.alone[0] is not Outcome.HELD][:1]
 
 
 FAST = tuple(dict.fromkeys(_fast()))

@@ -93,6 +93,7 @@ class Kind(StrEnum):
     PROFILE_FOLDER = "ANTHROPIC_CONFIG_DIR"
     SIMPLE = "CLAUDE_CODE_SIMPLE"
     CONFIG_FOLDER = "CLAUDE_CONFIG_DIR"
+    LOGIN_FOLDER = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
     PROGRAM = "CLAUDE_CODE_EXECUTABLE"
     HELPER = "apiKeyHelper"
     WRONG_TYPE = "a settings value of the wrong type"
@@ -171,15 +172,20 @@ def _profile_folder(bait: Bait) -> Plant:
     return Plant({"ANTHROPIC_CONFIG_DIR": str(folder)})
 
 
-def _config_folder(bait: Bait) -> Plant:
+def _folder_of_state(variable: str) -> Callable[[Bait], Plant]:
     """Another folder of Claude Code's state: somebody else's login, and settings with a key."""
-    folder = bait.folder / "claude"
-    folder.mkdir(mode=0o700)
-    login = json.dumps(fake_login()).replace(FAKE_OAUTH_TOKEN, PLANTED_OAUTH)
-    (folder / ".credentials.json").write_text(login)
-    (folder / ".claude.json").write_text(json.dumps({"hasCompletedOnboarding": True}))
-    (folder / "settings.json").write_text(json.dumps({"env": {"ANTHROPIC_API_KEY": PLANTED_KEY}}))
-    return Plant({"CLAUDE_CONFIG_DIR": str(folder)})
+
+    def make(bait: Bait) -> Plant:
+        folder = bait.folder / "claude"
+        folder.mkdir(mode=0o700)
+        login = json.dumps(fake_login()).replace(FAKE_OAUTH_TOKEN, PLANTED_OAUTH)
+        settings = {"env": {"ANTHROPIC_API_KEY": PLANTED_KEY}}
+        (folder / ".credentials.json").write_text(login)
+        (folder / ".claude.json").write_text(json.dumps({"hasCompletedOnboarding": True}))
+        (folder / "settings.json").write_text(json.dumps(settings))
+        return Plant({variable: str(folder)})
+
+    return make
 
 
 def _program(bait: Bait) -> Plant:
@@ -264,7 +270,8 @@ _PLANTS: Mapping[Kind, Callable[[Bait], Plant]] = {
     Kind.FEDERATION: _federation,
     Kind.PROFILE_FOLDER: _profile_folder,
     Kind.SIMPLE: _variables(CLAUDE_CODE_SIMPLE="1"),
-    Kind.CONFIG_FOLDER: _config_folder,
+    Kind.CONFIG_FOLDER: _folder_of_state("CLAUDE_CONFIG_DIR"),
+    Kind.LOGIN_FOLDER: _folder_of_state("CLAUDE_SECURESTORAGE_CONFIG_DIR"),
     Kind.HELPER: lambda _: Plant(keys={"apiKeyHelper": f"echo {PLANTED_KEY}"}),
     # Claude Code drops a settings source with such a value, and with it whatever was merged in.
     Kind.WRONG_TYPE: lambda _: Plant(

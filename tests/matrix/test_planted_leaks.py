@@ -20,7 +20,7 @@ def test_through_the_bridge_only_the_modes_own_credential_is_seen_and_only_at_it
     sighting = attempt(case, THROUGH_THE_BRIDGE)
     note(case.plant, case.payer.value, Held.BY_THE_BRIDGE, sighting.outcome is Outcome.HELD)
 
-    assert sighting.outcome is Outcome.HELD, sighting
+    assert sighting.outcome is Outcome.HELD, str(sighting)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -46,4 +46,4 @@ def test_stripping_the_one_variable_holds_a_plant_that_consists_of_it(
     sighting = attempt(case, STRIPPED)
     note(case.plant, case.payer.value, Held.BY_STRIPPING, sighting.outcome is not Outcome.LEAKED)
 
-    assert sighting.outcome is not Outcome.LEAKED, sighting
+    assert sighting.outcome is not Outcome.LEAKED, str(sighting)

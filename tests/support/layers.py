@@ -1,0 +1,48 @@
+"""The stdio bridge with layers of enforcement switched off, for tests that look at one alone.
+
+    python tests/support/layers.py --layers gate,lock [--channels FILE]
+
+Settings come from the environment, as always. ``--channels`` reads another channels file than the
+one that comes with the package, for tests that take a row out of it.
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from acp_bridge import preparation
+from acp_bridge.errors import BridgeError
+from acp_bridge.launch.channels import load_channels
+from acp_bridge.log import Log
+from acp_bridge.preparation import Layers
+from acp_bridge.settings import load_settings
+from acp_bridge.supervisor import serve_stdio
+
+
+def main() -> int:
+    """Serve until one side ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--layers", default="")
+    parser.add_argument("--channels", type=Path)
+    arguments = parser.parse_args()
+    on = frozenset(filter(None, arguments.layers.split(",")))
+    if arguments.channels is not None:
+        preparation.load_channels = partial(load_channels, arguments.channels)
+    try:
+        layers = Layers(gate="gate" in on, lock="lock" in on, evidence="evidence" in on)
+        settings = load_settings()
+        return serve_stdio(
+            preparation.begin(settings, preparation.Surroundings(layers=layers)),
+            log=Log.of(settings),
+            command=(sys.executable, __file__),
+            started=lambda _: None,
+            layers=layers,
+        )
+    except BridgeError as error:
+        sys.stderr.write(f"{error.message}\n{error.hint}\n")
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
