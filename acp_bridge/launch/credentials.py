@@ -83,22 +83,23 @@ def endpoint_credential(
     if len(chosen) > 1 or (no_auth and (chosen or headers)):
         raise ConfigurationError(
             "several credentials were given for the endpoint",
-            hint="Keep one of ENDPOINT_TOKEN, ENDPOINT_API_KEY and ENDPOINT_NO_AUTH.",
+            hint="Keep one of ACP_BRIDGE_ENDPOINT_TOKEN, _ENDPOINT_API_KEY and _ENDPOINT_NO_AUTH.",
         )
     slots = {"headers": header_lines(headers)} if headers else {}
     if token:
-        slots["bearer"] = _token(token, what="token", source="ENDPOINT_TOKEN")
-        return Credential("bearer", slots, "ENDPOINT_TOKEN")
+        slots["bearer"] = _token(token, what="token", source="ACP_BRIDGE_ENDPOINT_TOKEN")
+        return Credential("bearer", slots, "ACP_BRIDGE_ENDPOINT_TOKEN")
     if key:
-        slots["api_key"] = _token(key, what="API key", source="ENDPOINT_API_KEY")
-        return Credential("api_key", slots, "ENDPOINT_API_KEY")
+        slots["api_key"] = _token(key, what="API key", source="ACP_BRIDGE_ENDPOINT_API_KEY")
+        return Credential("api_key", slots, "ACP_BRIDGE_ENDPOINT_API_KEY")
     if headers:
-        return Credential("headers", slots, "ENDPOINT_HEADERS")
+        return Credential("headers", slots, "ACP_BRIDGE_ENDPOINT_HEADERS")
     if no_auth:
-        return Credential("no_auth", {}, "ENDPOINT_NO_AUTH")
+        return Credential("no_auth", {}, "ACP_BRIDGE_ENDPOINT_NO_AUTH")
     raise ConfigurationError(
         "mode endpoint has no credential",
-        hint="Set ENDPOINT_TOKEN, ENDPOINT_API_KEY or ENDPOINT_HEADERS, or ENDPOINT_NO_AUTH=1.",
+        hint="Set ACP_BRIDGE_ENDPOINT_TOKEN, _ENDPOINT_API_KEY or _ENDPOINT_HEADERS,"
+        " or ACP_BRIDGE_ENDPOINT_NO_AUTH=1.",
     )
 
 
@@ -111,12 +112,13 @@ def header_lines(headers: Mapping[str, str]) -> str:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(
-                "ENDPOINT_HEADERS has a name that cannot be a header",
+                "ACP_BRIDGE_ENDPOINT_HEADERS has a name that cannot be a header",
                 hint="Use letters, digits and hyphens.",
             )
         if any(ord(letter) < ord(" ") for letter in value):
             raise ConfigurationError(
-                f"ENDPOINT_HEADERS has a line break in {name}", hint="Give the value on one line."
+                f"ACP_BRIDGE_ENDPOINT_HEADERS has a line break in {name}",
+                hint="Give the value on one line.",
             )
     return "\n".join(f"{name}: {value}" for name, value in headers.items())
 
@@ -141,26 +143,35 @@ def resolve_api_key(
     Raises:
         ConfigurationError: no source, several, one that does not answer, or no API key in it.
     """
-    given = {"API_KEY": value, "API_KEY_FILE": file, "API_KEY_COMMAND": command}
-    given["API_KEY_KEYRING"] = keyring
+    given = {
+        "ACP_BRIDGE_API_KEY": value,
+        "ACP_BRIDGE_API_KEY_FILE": file,
+        "ACP_BRIDGE_API_KEY_COMMAND": command,
+        "ACP_BRIDGE_API_KEY_KEYRING": keyring,
+    }
     chosen = [name for name, source in given.items() if source is not None]
     if len(chosen) > 1:
         raise ConfigurationError(
             f"the API key has several sources: {', '.join(chosen)}", hint="Keep one of them."
         )
     if value is not None:
-        return api_key(value, source="API_KEY")
+        return api_key(value, source="ACP_BRIDGE_API_KEY")
     if file is not None:
-        return api_key(_read(file), source="API_KEY_FILE")
+        return api_key(_read(file), source="ACP_BRIDGE_API_KEY_FILE")
     if command is not None:
-        return api_key(_run(_words(command), "API_KEY_COMMAND"), source="API_KEY_COMMAND")
+        return api_key(
+            _run(_words(command), "ACP_BRIDGE_API_KEY_COMMAND"), source="ACP_BRIDGE_API_KEY_COMMAND"
+        )
     if keyring is not None:
-        return api_key(_run(_lookup(keyring), "API_KEY_KEYRING"), source="API_KEY_KEYRING")
+        return api_key(
+            _run(_lookup(keyring), "ACP_BRIDGE_API_KEY_KEYRING"),
+            source="ACP_BRIDGE_API_KEY_KEYRING",
+        )
     if inherited:
         return api_key(inherited, source="the environment")
     raise ConfigurationError(
         "mode api-key has no API key",
-        hint="Set API_KEY_FILE, API_KEY_COMMAND, API_KEY_KEYRING or API_KEY.",
+        hint="Set ACP_BRIDGE_API_KEY_FILE, _API_KEY_COMMAND, _API_KEY_KEYRING or _API_KEY.",
     )
 
 
@@ -181,7 +192,7 @@ def _read(file: Path) -> str:
         return file.expanduser().read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:
         raise ConfigurationError(
-            f"the file {file} that API_KEY_FILE names cannot be read",
+            f"the file {file} that ACP_BRIDGE_API_KEY_FILE names cannot be read",
             hint="Check the path and its permissions.",
         ) from exc
 
@@ -191,10 +202,10 @@ def _words(command: str) -> list[str]:
         words = shlex.split(command)
     except ValueError as exc:
         raise ConfigurationError(
-            "API_KEY_COMMAND has an open quote", hint="Close it; no shell is involved."
+            "ACP_BRIDGE_API_KEY_COMMAND has an open quote", hint="Close it; no shell is involved."
         ) from exc
     if not words:
-        raise ConfigurationError("API_KEY_COMMAND is empty", hint="Give a command line.")
+        raise ConfigurationError("ACP_BRIDGE_API_KEY_COMMAND is empty", hint="Give a command line.")
     return words
 
 
@@ -202,7 +213,7 @@ def _lookup(keyring: str) -> list[str]:
     service, slash, account = keyring.partition("/")
     if not slash or not service or not account:
         raise ConfigurationError(
-            "API_KEY_KEYRING does not name an entry", hint="Write it as SERVICE/ACCOUNT."
+            "ACP_BRIDGE_API_KEY_KEYRING does not name an entry", hint="Write it as SERVICE/ACCOUNT."
         )
     if sys.platform == "darwin":
         return ["security", "find-generic-password", "-s", service, "-a", account, "-w"]

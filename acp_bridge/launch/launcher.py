@@ -116,7 +116,7 @@ def write_launcher(
         if program is not None and not os.access(program, os.X_OK):
             raise AgentError(
                 f"{program} is not a program that can be started",
-                hint="Run acp-bridge setup, or set CLAUDE to a Claude Code executable.",
+                hint="Install the agent again, or name Claude Code in ACP_BRIDGE_CLAUDE.",
             )
     folder = _Folder(run_dir.absolute() / "launch")
     try:
@@ -124,7 +124,7 @@ def write_launcher(
     except OSError as exc:
         raise AgentError(
             f"the run directory {run_dir} cannot be written: {exc.strerror}",
-            hint="Check STATE_DIR and the space on its disk.",
+            hint="Check ACP_BRIDGE_STATE_DIR and the space on its disk.",
         ) from exc
 
 

@@ -113,7 +113,7 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
     launch = _launch_form(channels, mode, credential)
     if mode is BillingMode.ENDPOINT and not upstream:
         raise ConfigurationError(
-            "mode endpoint has no endpoint URL", hint="Set ENDPOINT_URL to its base URL."
+            "mode endpoint has no endpoint URL", hint="Set ACP_BRIDGE_ENDPOINT_URL to its base URL."
         )
     own_pins = _own_pins(channels, inherited, survey)
     sets, run_sets = _sets(

@@ -99,8 +99,8 @@ def read_runs(state_dir: Path) -> list[dict[str, Any]]:
 def sweep(state_dir: Path, now: datetime) -> None:
     """Take launchers and credentials of dead runs off the disk, and runs of `KEEP_ENDED` ago."""
     for path in _run_directories(state_dir):
-        with contextlib.suppress(OSError):
-            if _is_alive(path):
+        with contextlib.suppress(OSError), _held_if_dead(path) as is_dead:
+            if not is_dead:
                 continue
             if now - datetime.fromtimestamp(path.stat().st_mtime, UTC) > KEEP_ENDED:
                 shutil.rmtree(path)
@@ -135,6 +135,22 @@ def _is_alive(path: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+@contextlib.contextmanager
+def _held_if_dead(path: Path) -> Iterator[bool]:
+    """Whether a run is dead; if so its lock is held, so that one that starts just now waits."""
+    lock = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_dead = False
+        else:
+            is_dead = True
+        yield is_dead
+    finally:
+        os.close(lock)
 
 
 def _strip(path: Path) -> None:

@@ -36,14 +36,14 @@ _SUSPECTS: Mapping[str, str] = {
 }
 _HINTS: Mapping[BillingMode, str] = {
     BillingMode.API_KEY: (
-        "Run `acp-bridge doctor` to see what set it; remove it and start the agent again."
+        "Remove it and start the agent again; `acp-bridge status` shows the evidence."
     ),
     BillingMode.SUBSCRIPTION: (
-        "Sign in with `claude auth login --claudeai`, remove the other credential"
-        " (`acp-bridge doctor` names it) and start the agent again."
+        "Sign in with `claude auth login --claudeai`, remove the other credential and start the"
+        " agent again; `acp-bridge status` shows the evidence."
     ),
     BillingMode.ENDPOINT: (
-        "Run `acp-bridge doctor` to see what set it; remove it and start the agent again."
+        "Remove it and start the agent again; `acp-bridge status` shows the evidence."
     ),
 }
 

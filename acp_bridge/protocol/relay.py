@@ -120,7 +120,7 @@ class RelayCore:
         sentence: str,
         now: float,
         *,
-        hint: str = "Run `acp-bridge doctor` to see what set it, and start the agent again.",
+        hint: str = "See `acp-bridge status` for the evidence, and start the agent again.",
         channel: str | None = None,
     ) -> list[Command]:
         """Stop spending for a reason seen outside ACP (the wire, telemetry).

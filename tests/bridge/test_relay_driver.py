@@ -1,5 +1,6 @@
 """The driver of the relay core, alone with two scripted sides."""
 
+import json
 from collections import deque
 from collections.abc import Iterable
 
@@ -11,7 +12,7 @@ from acp_bridge.modes import BillingMode
 from acp_bridge.protocol.evidence import Context
 from acp_bridge.protocol.evidence_gate import EvidenceGate
 from acp_bridge.protocol.relay import RelayCore
-from acp_bridge.relay import Relay
+from acp_bridge.relay import Receive, Relay, Send
 
 SECONDS = 20.0
 PROMPT = b'{"jsonrpc":"2.0","id":1,"method":"session/prompt","params":{"sessionId":"s"}}\n'
@@ -32,6 +33,11 @@ class Pipe:
 
     async def send(self, item: bytes) -> None:
         self.written += item
+        self._announce()
+
+    async def wait_for(self, data: bytes) -> None:
+        while data not in self.written:
+            await self._changed.wait()
 
     async def receive(self) -> bytes:
         while not self._chunks:
@@ -86,6 +92,25 @@ class ScriptedClient:
         raise anyio.EndOfStream
 
 
+class BlockedClient(Pipe):
+    """A client that reads nothing."""
+
+    async def send(self, item: bytes) -> None:
+        self.written += item
+        await anyio.sleep_forever()
+
+
+def drive(core: RelayCore, agent: ScriptedAgent, receive: Receive, send: Send) -> Relay:
+    return Relay(
+        core,
+        agent,  # type: ignore[arg-type]  # as much of an agent as the driver uses
+        receive=receive,
+        send=send,
+        observe=lambda _fact: None,
+        answer=lambda _method: None,
+    )
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("attempt", range(5))
 def test_a_status_in_the_same_moment_as_the_prompt_does_not_strand_the_client(
@@ -96,16 +121,50 @@ def test_a_status_in_the_same_moment_as_the_prompt_does_not_strand_the_client(
     async def scenario() -> bytes:
         agent = ScriptedAgent()
         gate = EvidenceGate(BillingMode.SUBSCRIPTION, lambda: Context(login_stored=True), 500.0)
-        relay = Relay(
-            RelayCore(BillingMode.SUBSCRIPTION, [gate]),
-            agent,  # type: ignore[arg-type]  # as much of an agent as the driver uses
-            receive=ScriptedClient(agent, [(STATUS, PROMPT), (b"", AFTER)]),
-            send=Pipe(),
-            observe=lambda _fact: None,
-            answer=lambda _method: None,
-        )
+        client = ScriptedClient(agent, [(STATUS, PROMPT), (b"", AFTER)])
         with anyio.fail_after(SECONDS):
-            await relay.run()
+            await drive(RelayCore(BillingMode.SUBSCRIPTION, [gate]), agent, client, Pipe()).run()
         return agent.stdin.written
 
     assert anyio.run(scenario, backend=backend) == PROMPT + AFTER
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_request_written_after_the_news_of_the_agents_end_is_answered(backend: str) -> None:
+    class LateClient(Pipe):
+        """Asks once more when it is told that the agent has ended."""
+
+        async def send(self, item: bytes) -> None:
+            self.written += item
+            if self.written.count(b"agent_exited") == 1:
+                self.put(PROMPT.replace(b'"id":1', b'"id":2'))
+
+    async def scenario() -> bytes:
+        agent, client = ScriptedAgent(), LateClient()
+        client.put(PROMPT)
+        relay = drive(RelayCore(BillingMode.SUBSCRIPTION, []), agent, client, client)
+        with anyio.fail_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(relay.run)
+                await agent.stdin.wait_for(PROMPT)
+                await agent.stop()
+        return client.written
+
+    lines = anyio.run(scenario, backend=backend).splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [1, 2]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_client_that_reads_nothing_cannot_hold_up_the_end(backend: str) -> None:
+    async def scenario() -> bytes:
+        agent, client = ScriptedAgent(), BlockedClient()
+        client.put(PROMPT)
+        relay = drive(RelayCore(BillingMode.SUBSCRIPTION, []), agent, client, client)
+        with anyio.fail_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(relay.run)
+                await agent.stdin.wait_for(PROMPT)
+                await agent.stop()
+        return client.written
+
+    assert b"agent_exited" in anyio.run(scenario, backend=backend)

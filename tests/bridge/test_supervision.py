@@ -1,5 +1,6 @@
 """The end of a run: whoever ends it, nothing is left open and nothing is left behind."""
 
+import shutil
 import signal
 import socket
 import sys
@@ -185,6 +186,15 @@ async def test_kill_9_of_the_bridge_leaves_no_agent_and_no_secret(tmp_path: Path
         status = run_bridge("status", env=bridge.env)
         assert "running" not in status.stdout
         assert status.returncode == 0
+
+
+async def test_a_state_directory_that_is_cleared_meanwhile_is_no_traceback(tmp_path: Path) -> None:
+    async with bridge_process(tmp_path) as bridge:
+        await bridge.initialize()
+        shutil.rmtree(tmp_path / "state")
+        bridge.close_stdin()
+        assert await bridge.exit_status() == 0
+        assert "Traceback" not in bridge.stderr
 
 
 async def test_stdin_that_ends_while_a_prompt_is_held_still_delivers_the_prompt(

@@ -42,9 +42,9 @@ def test_the_key_itself_a_file_and_a_command_give_the_same_key(tmp_path: Path) -
 
     assert [item.slots for item in found] == [{"api_key": KEY}] * 4
     assert [item.source for item in found] == [
-        "API_KEY",
-        "API_KEY_FILE",
-        "API_KEY_COMMAND",
+        "ACP_BRIDGE_API_KEY",
+        "ACP_BRIDGE_API_KEY_FILE",
+        "ACP_BRIDGE_API_KEY_COMMAND",
         "the environment",
     ]
     assert KEY not in repr(found)
@@ -76,15 +76,30 @@ def test_a_source_that_was_given_beats_the_inherited_key() -> None:
     [
         (resolve_api_key, "mode api-key has no API key"),
         (lambda: resolve_api_key(inherited=""), "mode api-key has no API key"),
-        (lambda: resolve_api_key(value=""), "the API key from API_KEY is empty"),
-        (lambda: resolve_api_key(value=KEY, command="x"), "sources: API_KEY, API_KEY_COMMAND"),
-        (lambda: resolve_api_key(file=Path("/absent/key")), "/absent/key that API_KEY_FILE names"),
-        (lambda: resolve_api_key(command="/absent/program"), "/absent/program that API_KEY_COMM"),
-        (lambda: resolve_api_key(command="echo 'open"), "API_KEY_COMMAND has an open quote"),
-        (lambda: resolve_api_key(command=" "), "API_KEY_COMMAND is empty"),
-        (lambda: resolve_api_key(command="false"), "API_KEY_COMMAND did not give a key"),
-        (lambda: resolve_api_key(command="true"), "the API key from API_KEY_COMMAND is empty"),
-        (lambda: resolve_api_key(keyring="anthropic"), "API_KEY_KEYRING does not name an entry"),
+        (lambda: resolve_api_key(value=""), "the API key from ACP_BRIDGE_API_KEY is empty"),
+        (
+            lambda: resolve_api_key(value=KEY, command="x"),
+            "sources: ACP_BRIDGE_API_KEY, ACP_BRIDGE_API_KEY_COMMAND",
+        ),
+        (
+            lambda: resolve_api_key(file=Path("/absent/key")),
+            "/absent/key that ACP_BRIDGE_API_KEY_FILE names",
+        ),
+        (lambda: resolve_api_key(command="/absent/program"), "/absent/program that ACP_BRIDGE_API_KEY_COMM"),
+        (
+            lambda: resolve_api_key(command="echo 'open"),
+            "ACP_BRIDGE_API_KEY_COMMAND has an open quote",
+        ),
+        (lambda: resolve_api_key(command=" "), "ACP_BRIDGE_API_KEY_COMMAND is empty"),
+        (lambda: resolve_api_key(command="false"), "ACP_BRIDGE_API_KEY_COMMAND did not give a key"),
+        (
+            lambda: resolve_api_key(command="true"),
+            "the API key from ACP_BRIDGE_API_KEY_COMMAND is empty",
+        ),
+        (
+            lambda: resolve_api_key(keyring="anthropic"),
+            "ACP_BRIDGE_API_KEY_KEYRING does not name an entry",
+        ),
         (lambda: resolve_api_key(value=f"{KEY}\n{KEY}"), "has blanks or other characters"),
         (lambda: resolve_api_key(value=f"{KEY}\u00e9"), "has blanks or other characters"),
         (
@@ -97,7 +112,10 @@ def test_a_source_that_was_given_beats_the_inherited_key() -> None:
         (lambda: endpoint_credential(token="FAKE", key="FAKE"), "several credentials"),
         (lambda: endpoint_credential(token="FAKE", no_auth=True), "several credentials"),
         (lambda: endpoint_credential(headers={"A": "FAKE"}, no_auth=True), "several credentials"),
-        (lambda: endpoint_credential(token="FAKE b"), "the token from ENDPOINT_TOKEN has blanks"),
+        (
+            lambda: endpoint_credential(token="FAKE b"),
+            "the token from ACP_BRIDGE_ENDPOINT_TOKEN has blanks",
+        ),
         (lambda: header_lines({"A b": "FAKE"}), "a name that cannot be a header"),
         (lambda: header_lines({"A": "FAKE\nB: c"}), "a line break in A"),
     ],
@@ -117,7 +135,9 @@ def test_what_cannot_be_used_is_one_sentence_with_a_hint_and_no_value(
 def test_a_command_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "COMMAND_TIMEOUT_SECONDS", 0.05)
     hanging = program(tmp_path, "hang", "exec tail -f /dev/null")
-    with pytest.raises(ConfigurationError, match="API_KEY_COMMAND did not answer within"):
+    with pytest.raises(
+        ConfigurationError, match="ACP_BRIDGE_API_KEY_COMMAND did not answer within"
+    ):
         resolve_api_key(command=str(hanging))
 
 

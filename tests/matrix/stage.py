@@ -27,6 +27,7 @@ from acp_bridge.loopback.sink import ProxySink, RefusedRequest
 from tests.matrix.kinds import Bait
 from tests.matrix.payers import KNOWN, Payer
 from tests.matrix.sightings import Sighting
+from tests.support import layers as layers_script
 from tests.support.acp import AcpClient, AcpError, acp_client
 from tests.support.real import ADAPTER_ARGV
 
@@ -60,6 +61,12 @@ class Program:
 THROUGH_THE_BRIDGE = Program((sys.executable, "-m", "acp_bridge"), is_bridge=True)
 ALONE = Program(ADAPTER_ARGV)
 STRIPPED = Program(ADAPTER_ARGV, strips=("ANTHROPIC_API_KEY",))
+
+
+def bridge_with_layers(*layers: str) -> Program:
+    """The bridge with only these layers on: ``gate``, ``lock``, ``evidence``."""
+    argv = (sys.executable, str(layers_script.__file__), "--layers", ",".join(layers))
+    return Program(argv, is_bridge=True, is_told_both_ways="gate" not in layers)
 
 
 class Stage:

@@ -1,70 +1,25 @@
 """ACP messages that would change the payer, sent for real: refused, and the mode still holds."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.matrix.kinds import PLANTED_KEY, PLANTED_TOKEN
+from tests.matrix.kinds import PLANTED_KEY
+from tests.matrix.messages import (
+    CREDENTIAL_CONTRADICTION,
+    MODE_LOCKED,
+    MODES,
+    REFUSED,
+    Message,
+)
 from tests.matrix.payers import Payer
 from tests.matrix.sightings import Outcome
-from tests.matrix.stage import ALONE, THROUGH_THE_BRIDGE, Program, Running, Stage
+from tests.matrix.stage import ALONE, THROUGH_THE_BRIDGE, Program, Stage
 from tests.support.acp import AcpError
 from tests.support.leak_table import Held, Note
 
 pytestmark = pytest.mark.agent
-
-MODE_LOCKED = -32010
-CREDENTIAL_CONTRADICTION = -32012
-MODES = (Payer.KEY, Payer.LOGIN, Payer.ENDPOINT)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message of the client.
-
-    Attributes:
-        name: what the table shows.
-        method: the ACP method.
-        params: its params; ``{url}`` is the attacker's endpoint.
-        leaks: whether the next turn leaks when the plain adapter got it.
-    """
-
-    name: str
-    method: str
-    params: Mapping[str, Any]
-    leaks: bool
-
-    def __str__(self) -> str:
-        return self.name
-
-    def filled(self, url: str) -> dict[str, Any]:
-        """The params with the attacker's address."""
-        text = json.dumps(self.params).replace("{url}", url)
-        filled: dict[str, Any] = json.loads(text)
-        return filled
-
-
-def _gateway(method: str) -> Message:
-    gateway = {"baseUrl": "{url}", "headers": {"Authorization": f"Bearer {PLANTED_TOKEN}"}}
-    params = {"methodId": method, "_meta": {"gateway": gateway}}
-    return Message(f"authenticate {method}", "authenticate", params, leaks=True)
-
-
-PROVIDER = {"providerId": "main", "baseUrl": "{url}", "headers": {"x-api-key": PLANTED_KEY}}
-REFUSED = (
-    Message("providers/set", "providers/set", {**PROVIDER, "apiType": "anthropic"}, leaks=True),
-    Message("providers/disable", "providers/disable", {"providerId": "main"}, leaks=False),
-    _gateway("gateway"),
-    _gateway("gateway-bedrock"),
-    Message(
-        "authenticate console-login", "authenticate", {"methodId": "console-login"}, leaks=False
-    ),
-    Message("authenticate unknown", "authenticate", {"methodId": "a-way-of-tomorrow"}, leaks=False),
-)
 
 
 @pytest.mark.parametrize("payer", MODES)
@@ -75,7 +30,7 @@ async def test_messages_that_change_the_payer_are_refused_and_the_mode_holds(
         for message in REFUSED:
             running.mark()
             with pytest.raises(AcpError) as refused:
-                await _say(running, message)
+                await message.say(running)
             sighting = await running.turn(stage.new_folder("project"))
             note(message.name, payer.value, Held.BY_THE_BRIDGE, sighting.outcome is Outcome.HELD)
 
@@ -90,7 +45,6 @@ async def test_the_plain_adapter_takes_the_message_and_what_then_happens(
 ) -> None:
     for payer in MODES if message.leaks else (Payer.LOGIN,):
         root = tmp_path / payer.value
-        root.mkdir()
         leaked = await _leaks_after(root, payer, ALONE, message)
         for by in (Held.BY_NOTHING, Held.BY_STRIPPING)[: 1 if payer is Payer.KEY else 2]:
             note(message.name, payer.value, by, not leaked)
@@ -100,17 +54,10 @@ async def test_the_plain_adapter_takes_the_message_and_what_then_happens(
 
 async def _leaks_after(root: Path, payer: Payer, program: Program, message: Message) -> bool:
     async with Stage(root, payer) as stage, stage.run(program) as running:
-        at_once = False
-        try:
-            await _say(running, message)
-        except AcpError:
-            at_once = bool(stage.attacker.seen)
+        await message.try_to_say(running)
+        at_once = bool(stage.attacker.seen)
         sighting = await running.turn(stage.home.project)
         return at_once or sighting.outcome is Outcome.LEAKED
-
-
-async def _say(running: Running, message: Message) -> None:
-    await running.client.request(message.method, message.filled(running.stage.attacker.url))
 
 
 @pytest.mark.parametrize("payer", [Payer.KEY, Payer.ENDPOINT])
@@ -123,7 +70,7 @@ async def test_logout_leaves_a_login_alone_that_the_mode_does_not_use(
         sighting = await running.turn(stage.home.project)
 
         assert refused.value.code == MODE_LOCKED
-        assert sighting.outcome is Outcome.HELD, sighting
+        assert sighting.outcome is Outcome.HELD, str(sighting)
         assert stage.home.credentials.exists()
 
 
@@ -138,7 +85,7 @@ async def test_logout_in_subscription_mode_signs_out_and_nobody_else_pays_instea
             await running.client.request("logout", {})
             sighting = await running.turn(stage.home.project)
 
-        assert sighting.outcome is Outcome.NO_ANSWER, sighting
+        assert sighting.outcome is Outcome.NO_ANSWER, str(sighting)
         assert sighting.endpoint == ()
 
 
@@ -150,7 +97,7 @@ async def test_a_console_login_without_a_claude_ai_login_is_blocked_in_subscript
         sighting = await running.turn(stage.home.project)
     note("Console login and no other", "B", Held.BY_THE_BRIDGE, not sighting.leaks)
 
-    assert sighting.error == CREDENTIAL_CONTRADICTION, sighting
+    assert sighting.error == CREDENTIAL_CONTRADICTION, str(sighting)
     assert sighting.endpoint == ()
     assert "stored Console key" in sighting.said
 
@@ -163,11 +110,10 @@ async def test_a_console_login_without_a_claude_ai_login_pays_without_the_bridge
     for by in (Held.BY_NOTHING, Held.BY_STRIPPING):
         note("Console login and no other", "B", by, not sighting.leaks)
 
-    assert sighting.outcome is Outcome.LEAKED, sighting
+    assert sighting.outcome is Outcome.LEAKED, str(sighting)
 
 
 def _only_a_console_login(root: Path) -> Stage:
-    root.mkdir()
     stage = Stage(root, Payer.LOGIN, login=False)
     path = stage.home.config / ".claude.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "primaryApiKey": PLANTED_KEY}))

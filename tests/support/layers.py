@@ -7,15 +7,16 @@ one that comes with the package, for tests that take a row out of it.
 """
 
 import argparse
+import contextlib
 import sys
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
-from acp_bridge import preparation
 from acp_bridge.errors import BridgeError
 from acp_bridge.launch.channels import load_channels
 from acp_bridge.log import Log
-from acp_bridge.preparation import Layers
+from acp_bridge.preparation import Layers, Surroundings, begin
 from acp_bridge.settings import load_settings
 from acp_bridge.supervisor import serve_stdio
 
@@ -27,21 +28,26 @@ def main() -> int:
     parser.add_argument("--channels", type=Path)
     arguments = parser.parse_args()
     on = frozenset(filter(None, arguments.layers.split(",")))
-    if arguments.channels is not None:
-        preparation.load_channels = partial(load_channels, arguments.channels)
+    load = partial(load_channels, arguments.channels)
     try:
-        layers = Layers(gate="gate" in on, lock="lock" in on, evidence="evidence" in on)
-        settings = load_settings()
+        with patch("acp_bridge.preparation.load_channels", load):
+            return _serve(Layers(**{layer: layer in on for layer in ("gate", "lock", "evidence")}))
+    except BridgeError as error:
+        sys.stderr.write(f"{error.message}\n{error.hint}\n")
+        return error.exit_status
+
+
+def _serve(layers: Layers) -> int:
+    settings = load_settings()
+    begun = begin(settings, Surroundings(layers=layers), agent=None)
+    with contextlib.closing(begun.preparation.directory):
         return serve_stdio(
-            preparation.begin(settings, preparation.Surroundings(layers=layers)),
+            begun,
             log=Log.of(settings),
             command=(sys.executable, __file__),
             started=lambda _: None,
             layers=layers,
         )
-    except BridgeError as error:
-        sys.stderr.write(f"{error.message}\n{error.hint}\n")
-        return error.exit_status
 
 
 if __name__ == "__main__":

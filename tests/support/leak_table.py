@@ -82,8 +82,8 @@ def _rows(handed_in: Iterable[tuple[str, str, Held, bool]]) -> Iterable[Row]:
 
 
 def _counts(rows: list[Row]) -> Iterator[str]:
-    leaking = sum(row.leaks_alone for row in rows)
-    yield f"{len(rows)} plants tried, of which {leaking} leak without the bridge"
+    count = sum(row.leaks_alone for row in rows)
+    yield f"{len(rows)} plants tried, of which {count} leak without the bridge"
     for mode in sorted({row.mode for row in rows}):
         leaking = [row for row in rows if row.mode == mode and row.leaks_alone]
         yield f"  mode {mode}: of {len(leaking)} that leak, held by {_tally(leaking)}"
