@@ -42,9 +42,12 @@ class Registrar:
         try:
             await anyio.lowlevel.checkpoint()
             with self._scope:
-                while self._record.ended_at is None:
+                ended = False
+                while not ended:
                     await self._changed.wait()
                     self._changed = anyio.Event()
+                    # The end may come during a write, and wants one of its own.
+                    ended = self._record.ended_at is not None
                     await self._write()
         finally:
             self._finished.set()

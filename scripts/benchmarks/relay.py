@@ -176,9 +176,9 @@ def report(relays: dict[str, dict[str, float]], start: dict[str, float]) -> str:
     extra = start["bridged"] - start["alone"]
     lines += [
         "",
-        f"`initialize` answered by the real agent: alone {start['alone']:.0f} ms, through the "
-        f"bridge {start['bridged']:.0f} ms (+{extra:.0f} ms). "
-        f"Bridge's resident memory: {start['memory']:.0f} MB.",
+        f"`initialize` answered by the real agent: alone {start['alone']:.0f} ms,",
+        f"through the bridge {start['bridged']:.0f} ms (+{extra:.0f} ms).",
+        f"The bridge's resident memory: {start['memory']:.0f} MB.",
     ]
     return "\n".join(lines)
 

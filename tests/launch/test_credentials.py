@@ -85,7 +85,10 @@ def test_a_source_that_was_given_beats_the_inherited_key() -> None:
             lambda: resolve_api_key(file=Path("/absent/key")),
             "/absent/key that ACP_BRIDGE_API_KEY_FILE names",
         ),
-        (lambda: resolve_api_key(command="/absent/program"), "/absent/program that ACP_BRIDGE_API_KEY_COMM"),
+        (
+            lambda: resolve_api_key(command="/absent/program"),
+            "/absent/program that ACP_BRIDGE_API_KEY_COMM",
+        ),
         (
             lambda: resolve_api_key(command="echo 'open"),
             "ACP_BRIDGE_API_KEY_COMMAND has an open quote",

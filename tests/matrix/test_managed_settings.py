@@ -6,7 +6,6 @@ neither, these tests are not collected.
 """
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.matrix.extent import FULL_PROFILE
 from tests.matrix.kinds import PLANTED_KEY, PLANTED_TOKEN
 from tests.matrix.messages import MODES
 from tests.matrix.payers import Payer
@@ -73,13 +73,11 @@ def _unshare() -> tuple[str, ...] | None:
 
 
 EVERY = [(managed, payer) for managed in ADMINISTRATOR for payer in MODES if _unshare()]
-CASES = (
-    EVERY
-    if os.environ.get("ACP_TEST_PROFILE") == "full"
-    else [
-        (managed, payer) for managed, payer in EVERY if payer is Payer.LOGIN or managed.file == MAIN
-    ]
-)
+CASES = [
+    (managed, payer)
+    for managed, payer in EVERY
+    if FULL_PROFILE or payer is Payer.LOGIN or managed is ADMINISTRATOR[0]
+]
 
 
 @pytest.mark.parametrize(("managed", "payer"), CASES, ids=str)

@@ -4,7 +4,6 @@ Each name of the file is the business of tests/launch; here a few rows are taken
 real program runs under. ``ACP_TEST_PROFILE=full`` runs all of them.
 """
 
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from acp_bridge.launch.channels import CHANNELS_FILE
 from acp_bridge.launch.shipped import shipped_file
 from tests.matrix.cases import Case
+from tests.matrix.extent import FULL_PROFILE
 from tests.matrix.kinds import Kind, plant
 from tests.matrix.payers import Payer
 from tests.matrix.scopes import Scope, place
@@ -61,7 +61,7 @@ ROWS = (
         Kind.UNIX_SOCKET, Scope.META_ENV, Payer.KEY, '"ANTHROPIC_UNIX_SOCKET",', "|UNIX_SOCKET|"
     ),
 )
-CASES = ROWS if os.environ.get("ACP_TEST_PROFILE") == "full" else ROWS[:2]
+CASES = ROWS if FULL_PROFILE else ROWS[:1]
 
 
 @pytest.mark.parametrize("missing", CASES, ids=str)

@@ -11,7 +11,9 @@ import pytest
 
 from acp_bridge.loopback.asked import Asked
 from acp_bridge.loopback.script import Step, say, use
+from tests.matrix.extent import FULL_PROFILE
 from tests.matrix.kinds import PLANTED_KEY
+from tests.matrix.messages import MODES
 from tests.matrix.payers import Payer
 from tests.matrix.sightings import Outcome, Sighting
 from tests.matrix.stage import ALONE, THROUGH_THE_BRIDGE, Program, Stage
@@ -51,6 +53,11 @@ class Nested:
     def __str__(self) -> str:
         return f"nested claude -p: {self.name}"
 
+    @property
+    def is_typical(self) -> bool:
+        """Whether it stands for others that differ little from it."""
+        return not self.harmless and self.name not in ("env in front", "exported before it")
+
 
 NO_LOGIN_SHELL = "the Bash tool's shell is no login shell"
 EXPORT = f"export {KEY}\n"
@@ -82,14 +89,13 @@ ZSH = shutil.which("zsh")
 IN_ZSH = (
     () if ZSH is None else (Nested("export in .zshrc", start_up=(".zshrc", EXPORT), shell=ZSH),)
 )
-MODES = (Payer.KEY, Payer.LOGIN, Payer.ENDPOINT)
-EVERY = (*NESTED, *IN_ZSH)
-OF_ALL_MODES = EVERY if os.environ.get("ACP_TEST_PROFILE") == "full" else (NESTED[2], NESTED[5])
+EVERY = [(call, payer) for call in (*NESTED, *IN_ZSH) for payer in MODES]
 CALLS = [
     (call, payer)
-    for call in EVERY
-    for payer in MODES
-    if payer is Payer.LOGIN or call in OF_ALL_MODES
+    for call, payer in EVERY
+    if FULL_PROFILE
+    or call.name == "base URL in front"
+    or (payer is Payer.LOGIN and call.is_typical)
 ]
 
 

@@ -1,0 +1,51 @@
+"""What the README says is what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from acp_bridge.cli.arguments import COMMANDS, parse
+from acp_bridge.settings import SECRETS, Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def table_rows(first_cell: str) -> list[str]:
+    return re.findall(rf"^\| {first_cell} \|.*$", README, flags=re.MULTILINE)
+
+
+def test_every_setting_has_its_row_and_secrets_are_marked() -> None:
+    for name in Settings.model_fields:
+        (row,) = table_rows(f"`{name.upper()}`")
+        assert ("*no flag*" in row) == (name in SECRETS)
+
+
+def test_no_row_names_a_setting_that_is_not_there() -> None:
+    named = re.findall(r"^\| `([A-Z_]+)` \|", README, flags=re.MULTILINE)
+    assert [name.lower() for name in named] == list(Settings.model_fields)
+
+
+def test_the_two_commands_are_on_the_first_screen_and_exist() -> None:
+    first_screen = "\n".join(README.splitlines()[:40])
+    for command in ("scripts/quickstart", "scripts/test"):
+        assert command in first_screen
+        assert (ROOT / command).stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(scripts/[\w-]+)", README))))
+def test_every_script_that_is_named_exists(command: str) -> None:
+    assert (ROOT / command).is_file()
+
+
+def test_every_command_is_in_the_table_and_nothing_else_is() -> None:
+    named = set(re.findall(r"^\| `acp-bridge (\w+)", README, flags=re.MULTILINE))
+    assert named | {"run"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in README.splitlines() if line.startswith('      "args":')]
+)
+def test_the_arguments_in_the_editors_snippet_are_understood(line: str) -> None:
+    parse(re.findall(r'"([^"]+)"', line.partition(":")[2]))
