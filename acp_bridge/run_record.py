@@ -68,6 +68,7 @@ class RunRecord:
         self._add_evidence(
             EvidenceKind.DECLARED, source, self._now(), value=value, verdict="agrees"
         )
+        self.changed()
 
     def remove(self, removals: Iterable[tuple[str, str]]) -> None:
         """Note channels that were removed: (channel, origin)."""

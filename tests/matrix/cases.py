@@ -251,7 +251,6 @@ def _fast() -> Iterator[Case]:
             yield from _first_that_leaks(kind, payer, place + turn, everything)
         for place, scope in enumerate(_OF_A_PROCESS):
             yield Case(_STRONGEST[(2 * turn + place) % len(_STRONGEST)], scope, payer)
-        yield Case(Kind.PROGRAM, Scope.META_PROGRAM, payer)
         for opening, scope in zip(_OPENINGS, _FROM_A_CLIENT, strict=True):
             if payer is B or opening == _OPENINGS[turn]:
                 yield Case(Kind.BASE_URL, scope, payer, opening)
@@ -260,6 +259,7 @@ def _fast() -> Iterator[Case]:
     for scope in (*_RESTRICTIONS, Scope.META_SOURCES):
         yield Case(Kind.API_KEY, scope, B)
     yield Case(Kind.PROGRAM, Scope.ENVIRONMENT, B)
+    yield Case(Kind.PROGRAM, Scope.META_PROGRAM, B)
     yield Case(Kind.API_KEY, Scope.USER, Payer.SETUP_TOKEN)
     yield Case(Kind.BASE_URL, Scope.ENVIRONMENT, Payer.ENDPOINT_KEY)
 

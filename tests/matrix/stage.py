@@ -19,6 +19,8 @@ from typing import Any, Self
 
 import anyio
 import anyio.abc
+import anyio.to_thread
+import psutil
 
 from acp_bridge.loopback.endpoint import EmbeddedEndpoint
 from acp_bridge.loopback.scratch import ScratchHome, make_scratch_home, scratch_environment
@@ -240,6 +242,7 @@ class Running:
             params["sessionId"] = await self._earlier_session(project)
         if options:
             params["_meta"] = {"claudeCode": {"options": dict(options)}}
+        before = _descendants(self.client)
         self.mark()
         session = params.get("sessionId")
         try:
@@ -254,6 +257,7 @@ class Running:
         finally:
             if session is not None:
                 await self._close(session)
+            await anyio.to_thread.run_sync(_wait_for_the_end, _descendants(self.client) - before)
 
     async def _earlier_session(self, project: Path) -> str:
         session = await self.client.new_session(project)
@@ -264,6 +268,15 @@ class Running:
     async def _close(self, session: str) -> None:
         number = await self.client.send_request("session/close", {"sessionId": session})
         await self.client.wait_for_response(number, seconds=TURN_SECONDS)
+
+
+def _descendants(client: AcpClient) -> frozenset[psutil.Process]:
+    return frozenset(psutil.Process(client.process.pid).children(recursive=True))
+
+
+def _wait_for_the_end(processes: frozenset[psutil.Process]) -> None:
+    """A Claude Code that has ended sends nothing that the next session would be blamed for."""
+    psutil.wait_procs(processes, timeout=SETTLE_SECONDS)
 
 
 def _is_for(target: str, refused: RefusedRequest) -> bool:

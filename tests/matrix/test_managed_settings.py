@@ -54,10 +54,10 @@ class Managed:
 
 ADMINISTRATOR = (
     Managed("env.ANTHROPIC_API_KEY", MAIN, {"env": {"ANTHROPIC_API_KEY": PLANTED_KEY}}),
-    Managed("env.ANTHROPIC_AUTH_TOKEN", DROP_IN, {"env": {"ANTHROPIC_AUTH_TOKEN": PLANTED_TOKEN}}),
-    Managed("env.ANTHROPIC_BASE_URL", MAIN, {"env": {"ANTHROPIC_BASE_URL": "{url}"}}),
     Managed("apiKeyHelper", DROP_IN, {"apiKeyHelper": f"echo {PLANTED_KEY}"}),
     Managed("policyHelper", MAIN, {"policyHelper": {"path": "{file}"}}),
+    Managed("env.ANTHROPIC_BASE_URL", MAIN, {"env": {"ANTHROPIC_BASE_URL": "{url}"}}),
+    Managed("env.ANTHROPIC_AUTH_TOKEN", DROP_IN, {"env": {"ANTHROPIC_AUTH_TOKEN": PLANTED_TOKEN}}),
 )
 
 
@@ -76,7 +76,7 @@ EVERY = [(managed, payer) for managed in ADMINISTRATOR for payer in MODES if _un
 CASES = [
     (managed, payer)
     for managed, payer in EVERY
-    if FULL_PROFILE or payer is Payer.LOGIN or managed is ADMINISTRATOR[0]
+    if FULL_PROFILE or managed in ADMINISTRATOR[: 3 if payer is Payer.LOGIN else 1]
 ]
 
 

@@ -56,9 +56,10 @@ class Nested:
     @property
     def is_typical(self) -> bool:
         """Whether it stands for others that differ little from it."""
-        return not self.harmless and self.name not in ("env in front", "exported before it")
+        return not self.harmless and self.name not in _LIKE_OTHERS
 
 
+_LIKE_OTHERS = ("env in front", "exported before it", "function in .bashrc")
 NO_LOGIN_SHELL = "the Bash tool's shell is no login shell"
 EXPORT = f"export {KEY}\n"
 NESTED = (
@@ -86,9 +87,7 @@ NESTED = (
     ),
 )
 ZSH = shutil.which("zsh")
-IN_ZSH = (
-    () if ZSH is None else (Nested("export in .zshrc", start_up=(".zshrc", EXPORT), shell=ZSH),)
-)
+IN_ZSH = [Nested("export in .zshrc", start_up=(".zshrc", EXPORT), shell=ZSH)] if ZSH else []
 EVERY = [(call, payer) for call in (*NESTED, *IN_ZSH) for payer in MODES]
 CALLS = [
     (call, payer)
