@@ -31,6 +31,7 @@ from acp_bridge.modes import BillingMode
 
 TRIAL_TIMEOUT_SECONDS = 20.0
 PROGRAM = "claude"
+_HOLD = "__acp_bridge_hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,13 +283,18 @@ def _shell_file(plan: LaunchPlan, folder: _Folder) -> str:
         "# Written by acp-bridge for this run: the user's own file first, then what keeps shell",
         "# start-up files from replacing the nested program or bringing another payer.",
         f"if [ -r {shlex.quote(own)} ]; then . {shlex.quote(own)}; fi" if own else ":",
-        f"\\unalias {PROGRAM} 2>/dev/null || :",
-        f"\\unset -f {PROGRAM} 2>/dev/null || :",
+        f"{_HOLD}() {{",
+        f"  \\unalias {PROGRAM} 2>/dev/null || :",
+        f"  \\unset -f {PROGRAM} 2>/dev/null || :",
+        f'  case "${search_path}" in {bin_dir}|{bin_dir}:*) ;;',
+        f'    *) {search_path}={bin_dir}:"${search_path}"; export {search_path} ;;',
+        "  esac",
+        "}",
+        _HOLD,
         f"\\unset {' '.join(removed)}",
         *(f'[ -n "${{{name}-}}" ] || \\unset {name}' for name in blanked),
-        f'case "${search_path}" in {bin_dir}|{bin_dir}:*) ;;',
-        f'  *) {search_path}={bin_dir}:"${search_path}"; export {search_path} ;;',
-        "esac",
         "\\hash -r 2>/dev/null || :",
+        # What SessionStart hooks left for the shell is run after this file (2.1.316).
+        f'if [ -n "${{BASH_VERSION-}}" ]; then trap {_HOLD} DEBUG; fi',
     ]
     return "\n".join(lines) + "\n"

