@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import anyio.abc
 
+from acp_bridge.agent.spawn import enlarge_pipe
 from acp_bridge.agent.streams import (
     FdReceiveStream,
     FdSendStream,
@@ -81,6 +82,7 @@ def receive_stream(fd: int, cleanup: contextlib.ExitStack) -> anyio.abc.ByteRece
                 os.dup(fd), read=lambda _fd, size: shared.recv(size, socket.MSG_DONTWAIT)
             )
         case "pipe":
+            enlarge_pipe(fd)
             return FdReceiveStream(reopened(fd, os.O_RDONLY) or unblocked(fd, cleanup))
         case "terminal":
             # In its own mode a terminal that reports bytes hands them out without waiting.
@@ -99,6 +101,7 @@ def send_stream(fd: int, cleanup: contextlib.ExitStack) -> anyio.abc.ByteSendStr
                 os.dup(fd), write=lambda _fd, data: shared.send(data, socket.MSG_DONTWAIT)
             )
         case "pipe":
+            enlarge_pipe(fd)
             return FdSendStream(reopened(fd, os.O_WRONLY) or unblocked(fd, cleanup))
         case "terminal":
             own = reopened(fd, os.O_WRONLY)

@@ -34,13 +34,18 @@ PIPE_BYTES = 1024 * 1024
 
 
 def open_pipe() -> tuple[int, int]:
-    """Return (read end, write end) of a pipe, 1 MiB large where the system allows it."""
+    """Return (read end, write end) of a pipe, as large as `enlarge_pipe` can make it."""
     read_end, write_end = os.pipe()
+    enlarge_pipe(write_end)
+    return read_end, write_end
+
+
+def enlarge_pipe(fd: int) -> None:
+    """Make a pipe 1 MiB large where the system allows it; it is the same pipe for both ends."""
     if sys.platform == "linux":
         # A user's pipes share a quota (pipe-user-pages-soft); beyond it they stay small.
-        with contextlib.suppress(PermissionError):
-            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    return read_end, write_end
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 Descriptors = tuple[int, int, int]
