@@ -252,11 +252,8 @@ def _fast() -> Iterator[Case]:
             yield from _first_that_leaks(kind, payer, place + turn, everything)
         for place, scope in enumerate(_OF_A_PROCESS):
             yield Case(_STRONGEST[(2 * turn + place) % len(_STRONGEST)], scope, payer)
-        for opening, scope in zip(_OPENINGS, _FROM_A_CLIENT, strict=True):
-            if payer is B or opening == _OPENINGS[turn]:
-                yield Case(Kind.BASE_URL, scope, payer, opening)
-    for payer in (B, C):
-        yield Case(Kind.API_KEY, Scope.ENVIRONMENT, payer)
+        yield Case(Kind.BASE_URL, _FROM_A_CLIENT[turn], payer, _OPENINGS[turn])
+    yield Case(Kind.API_KEY, Scope.ENVIRONMENT, B)
     for scope in (*_RESTRICTIONS, Scope.META_SOURCES):
         yield Case(Kind.API_KEY, scope, B)
     yield Case(Kind.PROGRAM, Scope.ENVIRONMENT, B)

@@ -67,6 +67,8 @@ _LIKE_OTHERS = (
     "function in .bashrc",
     "export by a project's hook",
     "function by a project's hook",
+    "alias by a project's hook",
+    "--settings",
 )
 NO_LOGIN_SHELL = "the Bash tool's shell is no login shell"
 EXPORT = f"export {KEY}\n"
