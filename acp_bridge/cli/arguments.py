@@ -67,7 +67,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         ConfigurationError: wrong usage.
     """
     own, after, cli = _cut(list(argv))
-    namespace = _parser().parse_args(own)
+    namespace = _parser(with_commands=_may_name_a_command(own)).parse_args(own)
     values = vars(namespace)
     command = values.pop("command", None) or "run"
     flags = {
@@ -83,6 +83,13 @@ def parse(argv: Sequence[str]) -> Arguments:
     elif cli is not None:
         after, cli = (*(after or ()), "--cli", *cli), None
     return Arguments(command, flags, namespace, after, cli)
+
+
+def _may_name_a_command(own: list[str]) -> bool:
+    """Whether the commands' own parsers are needed; the bare bridge starts without them."""
+    after_an_option = zip(["", *own], own, strict=False)
+    words = (word for before, word in after_an_option if not before.startswith("--"))
+    return any(not word.startswith("--") for word in words) or bool({*COMMANDS, "--help"} & {*own})
 
 
 def _cut(
@@ -106,7 +113,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigurationError(message, hint=f"see {self.prog} --help")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, with_commands: bool) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="acp-bridge",
         description="Run Claude Code behind an ACP client in one billing mode, and see who pays.",
@@ -117,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"acp-bridge {__version__}")
     _add_settings(parser)
+    if with_commands:
+        _add_commands(parser)
+    return parser
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
     )
@@ -130,7 +143,6 @@ def _parser() -> argparse.ArgumentParser:
         module = import_module(f"acp_bridge.cli.{_module(name)}")
         module.add_arguments(command)
         _add_settings(command)
-    return parser
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -35,13 +35,13 @@ MEDIUM_LINE = 4096
 MEDIUM_TOTAL = 64 * 1024 * 1024
 ROUND_TRIPS = 1500
 PYTHON = sys.executable
-BRIDGE = [PYTHON, "-m", "acp_bridge", "--agent-kind", "other"]
+BRIDGE = str(Path(PYTHON).parent / "acp-bridge")
 
 RELAYS: dict[str, list[str]] = {
     "no proxy": ["cat"],
     "two cat": ["sh", "-c", "cat | cat | cat"],
     "relay that inspects nothing": [PYTHON, str(HERE / "plain_relay.py"), "cat"],
-    "acp-bridge": [*BRIDGE, "--", "cat"],
+    "acp-bridge": [BRIDGE, "--agent-kind", "other", "--", "cat"],
 }
 
 
@@ -152,7 +152,7 @@ def measure_start(rounds: int, env: dict[str, str]) -> dict[str, float]:
     for number in range(rounds):
         print(f"start {number + 1} of {rounds}", file=sys.stderr)
         alone.append(initialize(list(agent.argv), env)[0])
-        took, resident = initialize([PYTHON, "-m", "acp_bridge"], env)
+        took, resident = initialize([BRIDGE], env)
         bridged.append(took)
         memory.append(resident)
     return {
