@@ -36,6 +36,7 @@ from acp_bridge.protocol.names import BRIDGE_STATUS
 from acp_bridge.protocol.relay import RelayCore
 from acp_bridge.registrar import Registrar
 from acp_bridge.relay import Receive, Relay, Send
+from acp_bridge.run_record import RunRecord
 from acp_bridge.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -95,6 +96,7 @@ class Bridge:
         self._own_ends: tuple[_MemoryEnd, ...] = ()
         self._callers_ends: tuple[_MemoryEnd, ...] = ()
         self._preparation: Preparation
+        self._record: RunRecord
 
     @property
     def mode(self) -> BillingMode:
@@ -104,17 +106,17 @@ class Bridge:
     @property
     def run_id(self) -> str:
         """The run's id in the registry."""
-        return self._preparation.record.run_id
+        return self._preparation.run_id
 
     @property
     def evidence(self) -> list[dict[str, Any]]:
         """What was seen so far of who pays: ``{kind, source, at, value, verdict}``."""
-        return list(self._preparation.record.evidence)
+        return list(self._record.evidence)
 
     @property
     def status(self) -> dict[str, Any]:
         """The run's entry in ``acp-bridge status --json``."""
-        return self._preparation.record.document()
+        return self._record.document()
 
     @property
     def removed(self) -> list[tuple[str, str]]:
@@ -152,6 +154,7 @@ class Bridge:
             begun = await self._begin()
             stack.callback(begun.preparation.directory.close)
             self._preparation = begun.preparation
+            self._record = RunRecord.of(begun.preparation)
             await self._start(stack, begun.spawned)
         except BaseException as error:
             await _close(stack, error)
@@ -186,7 +189,7 @@ class Bridge:
         )
 
     async def _start(self, stack: AsyncExitStack, spawned: Spawned) -> None:
-        preparation, record = self._preparation, self._preparation.record
+        preparation, record = self._preparation, self._record
         tasks = await stack.enter_async_context(anyio.create_task_group())
         registrar = Registrar(preparation.directory, record)
         stack.push_async_callback(registrar.finish)
@@ -232,7 +235,7 @@ class Bridge:
         return from_client, to_client
 
     def _observe(self, fact: Fact) -> None:
-        self._preparation.record.see(fact)
+        self._record.see(fact)
         match fact:
             case Contradicted(reason, sentence):
                 self._log.warning("violation", reason=str(reason), detail=sentence)

@@ -9,7 +9,7 @@ from acp_bridge.errors import Reason
 from acp_bridge.launch.launcher import Launcher
 from acp_bridge.launch.settings_files import login_stored, read_object
 from acp_bridge.modes import BillingMode
-from acp_bridge.preparation import Layers, Preparation, card_meta
+from acp_bridge.preparation import Layers, Preparation
 from acp_bridge.protocol import names
 from acp_bridge.protocol.decisions import ClientDecision, Interceptor, Refuse
 from acp_bridge.protocol.envelope import Envelope
@@ -17,6 +17,7 @@ from acp_bridge.protocol.evidence import Context
 from acp_bridge.protocol.evidence_gate import EvidenceGate
 from acp_bridge.protocol.initialize import BridgeCard, InitializeEditor
 from acp_bridge.protocol.lock import ModeLock
+from acp_bridge.protocol.raw_messages import RawMessages, UsageUpdates
 from acp_bridge.protocol.session_options import SessionPolicy
 
 
@@ -31,10 +32,11 @@ def interceptors(
         layers: which layers are on.
     """
     settings, plan = preparation.settings, preparation.plan
-    card = BridgeCard(plan.mode, card_meta(preparation.record, __version__), command)
+    card = BridgeCard(plan.mode, _card_meta(preparation), command)
     chain: list[Interceptor] = [InitializeEditor(card, settings.agent_kind)]
     if layers.lock:
         chain.append(ModeLock(plan.mode, _session_policy(preparation)))
+    chain += [RawMessages(), UsageUpdates()]
     if preparation.launcher is not None:
         chain.append(LauncherCheck(preparation.launcher))
     if layers.evidence:
@@ -88,3 +90,17 @@ def _context(preparation: Preparation) -> Context:
         endpoint_uses_api_key=plan.mode is BillingMode.ENDPOINT
         and plan.form in ("api_key", "headers"),
     )
+
+
+def _card_meta(preparation: Preparation) -> dict[str, Any]:
+    """The members of ``_meta["acp_bridge"]`` on the ``initialize`` result."""
+    plan = preparation.plan
+    return {
+        "version": __version__,
+        "run_id": preparation.run_id,
+        "mode": plan.mode.value,
+        "mode_letter": plan.mode.letter,
+        "credential_class": plan.credential_class.value,
+        "bucket": plan.bucket.value,
+        "guard": preparation.settings.guard.value,
+    }

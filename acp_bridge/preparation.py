@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
 from acp_bridge.agent.find import AgentCommand, find_agent, find_own_claude
-from acp_bridge.agent.spawn import Spawned, spawn_agent
+from acp_bridge.agent.spawn import Spawned, WaitingKeeper, spawn_agent
 from acp_bridge.errors import AgentError, RefusedError
 from acp_bridge.launch.channels import Channels, load_channels
 from acp_bridge.launch.credentials import Credential, endpoint_credential, resolve_api_key
@@ -26,7 +25,6 @@ from acp_bridge.launch.plan import LaunchPlan, make_plan
 from acp_bridge.launch.settings_files import Folders, survey
 from acp_bridge.ledger.runs import RunDirectory, new_run_id, sweep
 from acp_bridge.modes import AgentKind, BillingMode
-from acp_bridge.run_record import GUARANTEES_NONE, RunRecord
 from acp_bridge.settings import ANTHROPIC_API, PREFIX, Settings
 
 # The adapter's own limit (`stream-limits.js` of its ACP library): given a longer line, 0.100.0
@@ -55,7 +53,8 @@ class Preparation:
         channels: the channels the plan was made from.
         plan: the sealed decision.
         directory: the run's private directory.
-        record: the run's status document in the making.
+        started_at: when the run was decided, aware UTC.
+        wall_time: the wall time of a moment on the relay's monotonic clock (seconds).
         agent: how to start the agent; None for `prepare_command`.
         launcher: the written launch gate; None where the agent is not a Claude adapter.
         environment: the whole environment of what is started; may hold secrets.
@@ -67,11 +66,17 @@ class Preparation:
     channels: Channels
     plan: LaunchPlan
     directory: RunDirectory
-    record: RunRecord
+    started_at: datetime
+    wall_time: Callable[[float], datetime] = field(repr=False)
     agent: AgentCommand | None
     launcher: Launcher | None
     environment: Mapping[str, str] = field(repr=False)
     folders: Folders
+
+    @property
+    def run_id(self) -> str:
+        """The run's name in the registry."""
+        return self.directory.path.name
 
     @property
     def longest_client_line(self) -> int:
@@ -146,7 +151,11 @@ class Begun:
 
 
 def begin(
-    settings: Settings, surroundings: Surroundings, *, agent: Sequence[str] | None = None
+    settings: Settings,
+    surroundings: Surroundings,
+    *,
+    agent: Sequence[str] | None = None,
+    keeper: WaitingKeeper | None = None,
 ) -> Begun:
     """Prepare the run and begin to start its agent. Needs no event loop, and imports none.
 
@@ -154,6 +163,7 @@ def begin(
         settings: what the user asked for.
         surroundings: what the run is started from.
         agent: the agent's command line, over the settings' own.
+        keeper: one that waits already; default a new one.
 
     Raises:
         BridgeError: as `prepare`; or the agent cannot be started.
@@ -163,7 +173,10 @@ def begin(
         raise AgentError("no agent was prepared", hint="this is a defect; please report it")
     try:
         spawned = spawn_agent(
-            preparation.agent.argv, env=preparation.environment, cwd=surroundings.own_cwd
+            preparation.agent.argv,
+            env=preparation.environment,
+            cwd=surroundings.own_cwd,
+            keeper=keeper,
         )
     except BaseException:
         preparation.directory.close()
@@ -226,25 +239,13 @@ def _prepared(
     except BaseException:
         directory.close()
         raise
-    record = RunRecord(
-        run_id=directory.path.name,
-        pid=os.getpid(),
-        mode=plan.mode,
-        credential_class=plan.credential_class,
-        bucket=plan.bucket,
-        guard=settings.guard,
-        clock=lambda: datetime.now(UTC),
-        wall_time=surroundings.wall_time,
-        started_at=now,
-    )
-    if not is_claude:
-        record.guarantees = GUARANTEES_NONE
     return Preparation(
         settings=settings,
         channels=channels,
         plan=plan,
         directory=directory,
-        record=record,
+        started_at=now,
+        wall_time=surroundings.wall_time,
         agent=command,
         launcher=launcher,
         environment=environment,
@@ -332,16 +333,3 @@ def _installed_claude(search_path: str) -> Path | None:
 
 def _without_own(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
-
-
-def card_meta(record: RunRecord, version: str) -> dict[str, Any]:
-    """The members of ``_meta["acp_bridge"]`` on the ``initialize`` result."""
-    return {
-        "version": version,
-        "run_id": record.run_id,
-        "mode": record.mode.value,
-        "mode_letter": record.mode.letter,
-        "credential_class": record.credential_class.value,
-        "bucket": record.bucket.value,
-        "guard": record.guard.value,
-    }

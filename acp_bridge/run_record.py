@@ -5,12 +5,14 @@ One object collects the facts of the relay core and renders ``status --json``,
 credentials never come here.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self
 
 from acp_bridge.modes import AgentKind, BillingMode, Bucket, CredentialClass, Guard
+from acp_bridge.preparation import Preparation
 from acp_bridge.protocol.evidence import Evidence, EvidenceKind
 from acp_bridge.protocol.facts import (
     AgentIdentified,
@@ -22,14 +24,12 @@ from acp_bridge.protocol.facts import (
     SessionOpened,
     StatusNotSeen,
 )
+from acp_bridge.protocol.initialize import GUARANTEES_ENFORCED, GUARANTEES_NONE
 
 KEPT_EVIDENCE = 200
 KEPT_VIOLATIONS = 200
 KEPT_SESSIONS = 1000
 """Bounds, so that a run of weeks does not grow; the newest are kept."""
-
-GUARANTEES_ENFORCED = "enforced"
-GUARANTEES_NONE = "none"
 
 
 @dataclass(slots=True)
@@ -62,6 +62,24 @@ class RunRecord:
     evidence: list[dict[str, Any]] = field(default_factory=list)
     violations: list[dict[str, Any]] = field(default_factory=list)
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, preparation: Preparation) -> Self:
+        """The record of a run that has been prepared and not yet started."""
+        plan, settings = preparation.plan, preparation.settings
+        is_other = settings.agent_kind is AgentKind.OTHER
+        return cls(
+            run_id=preparation.run_id,
+            pid=os.getpid(),
+            mode=plan.mode,
+            credential_class=plan.credential_class,
+            bucket=plan.bucket,
+            guard=settings.guard,
+            clock=lambda: datetime.now(UTC),
+            wall_time=preparation.wall_time,
+            started_at=preparation.started_at,
+            guarantees=GUARANTEES_NONE if is_other else GUARANTEES_ENFORCED,
+        )
 
     def declare(self, value: str, source: str) -> None:
         """Note what the launch plan says will pay: evidence of the weakest kind."""

@@ -13,7 +13,7 @@ class Limits:
     """How long each step of starting and ending an agent may take, in seconds.
 
     Attributes:
-        start: from the start of the keeper to that of the agent.
+        start: for the keeper to take its order, and again for the agent to be started.
         grace: for the agent to end by itself after its stdin ended. Claude Code needs up to 3 s to
             end the processes of its Bash tool.
         terminate: between SIGTERM and SIGKILL.

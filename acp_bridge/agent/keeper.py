@@ -1,13 +1,16 @@
 """The process between bridge and agent that lets nothing of the agent outlive the bridge.
 
 A bridge that is killed with ``kill -9`` cannot clean up after itself, so this program does. It is
-started as ``python -I -S keeper.py fd=N grace=S terminate=S kill=S lc_ctype=KEEP -- AGENT ARGV…``
-with the agent's pipes as its standard streams, uses the standard library only, and
+started as ``python -I -S keeper.py fd=N`` with the agent's pipes as its standard streams, before
+the bridge knows what the agent will be. It uses the standard library only, and
 
 * on Linux becomes the child subreaper: every orphan below the agent becomes its child, so "no child
   left" means "no descendant left", whatever sessions and groups they made for themselves;
-* starts the agent in a session of its own, passes the three pipes on and keeps no end of them, so
-  that the agent sees end-of-file on its stdin the moment the bridge is gone;
+* waits for one `Order` on the control socket, the descriptor N. If the socket ends before the order
+  is complete, the bridge is gone or wants no agent: nothing is started and the exit status is 0;
+* starts the agent in a session of its own, with exactly the environment ordered (its own has
+  nothing of it), passes the three pipes on and keeps no end of them, so that the agent sees
+  end-of-file on its stdin the moment the bridge is gone;
 * reports on the control socket: ``started PID``, or ``failed ERRNO``; later ``exited CODE`` (minus
   the signal's number for a death by signal), and, only if it had to give up, ``left COUNT``;
 * takes end-of-file on the control socket, which is what the death of the bridge looks like, as the
@@ -28,7 +31,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -40,6 +43,90 @@ LOOK_SECONDS = 0.2
 
 IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE)
 """The bridge answers the terminal; the keeper goes when its work is done and not before."""
+
+SIZE_BYTES = 8
+"""How many bytes say how long the rest of an order is, the highest first."""
+
+Waits = tuple[float, float, float]
+"""Seconds: `grace`, `terminate`, `kill`."""
+
+
+class Order:
+    """What the bridge asks a keeper for. Bytes throughout: what is not text gets through as it is.
+
+    On the control socket it is its length, then these words with a NUL between each two: the three
+    waits, the directory, the number of words of the command line, those words, and NAME=VALUE for
+    each variable.
+
+    Args:
+        argv: the agent's command line; a name without a slash is looked up on the ordered ``PATH``.
+        environment: the agent's whole environment; may hold secrets.
+        directory: where the agent starts, from the keeper's own directory; empty for just there.
+        waits: the seconds of the three steps by which it is ended.
+    """
+
+    def __init__(
+        self,
+        argv: list[bytes],
+        environment: Mapping[bytes, bytes],
+        directory: bytes,
+        waits: Waits,
+    ) -> None:
+        self.argv = argv
+        self.environment = environment
+        self.directory = directory
+        self.waits = waits
+
+    def packed(self) -> bytes:
+        """Return what the control socket carries.
+
+        Raises:
+            ValueError: what no program can be given: a NUL, or a variable's name with a ``=``.
+        """
+        words = [*(str(seconds).encode() for seconds in self.waits)]
+        words += [self.directory, str(len(self.argv)).encode(), *self.argv]
+        for name, value in self.environment.items():
+            if b"=" in name:
+                raise ValueError("the name of a variable holds a =")
+            if name:  # Python's exec refuses a nameless one, which an environment may hold
+                words.append(name + b"=" + value)
+        if any(b"\0" in word for word in words):
+            raise ValueError("a word holds a NUL")
+        body = b"\0".join(words)
+        return len(body).to_bytes(SIZE_BYTES, "big") + body
+
+    @classmethod
+    def unpacked(cls, body: bytes) -> "Order":
+        """Read what `packed` made, without the length."""
+        grace, terminate, kill, directory, count, *words = body.split(b"\0")
+        variables = (word.partition(b"=") for word in words[int(count) :])
+        return cls(
+            words[: int(count)],
+            {name: value for name, _, value in variables},
+            directory,
+            (float(grace), float(terminate), float(kill)),
+        )
+
+
+def read_order(control: int) -> Order | None:
+    """Wait for an order; None if `control` ends before it is complete."""
+    size = _read(control, SIZE_BYTES)
+    body = size and _read(control, int.from_bytes(size, "big"))
+    return Order.unpacked(body) if body else None
+
+
+def _read(control: int, count: int) -> bytes | None:
+    received = bytearray()
+    while len(received) < count:
+        try:
+            chunk = os.read(control, count - len(received))
+        except ConnectionResetError:
+            return None
+        if not chunk:
+            return None
+        received += chunk
+    return bytes(received)
+
 
 Prctl = Callable[[int, int], int]
 
@@ -136,13 +223,13 @@ class Keeper:
         signal.signal(signal.SIGUSR1, self._hurry)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
 
-    def start(self, argv: list[str]) -> bool:
+    def start(self, order: Order) -> bool:
         """Start the agent and report it; tell whether it runs."""
         keeper = os.getpid()
         error_end, write_end = os.pipe()
         self._agent = os.fork()
         if self._agent == 0:
-            self._become_agent(keeper, argv, write_end)
+            self._become_agent(keeper, order, write_end)
         os.close(write_end)
         failure = os.read(error_end, 32)
         os.close(error_end)
@@ -153,8 +240,9 @@ class Keeper:
         self._report(f"failed {failure.decode()}" if failure else f"started {self._agent}")
         return self._agent_runs
 
-    def keep(self, *, grace: float, terminate: float, kill: float) -> int:
+    def keep(self, waits: Waits) -> int:
         """Wait for the agent or the bridge to end, then for the rest; return the exit status."""
+        grace, terminate, kill = waits
         while self._bridge_is_there and self._agent_runs:
             self._wait(None)
             self._something_is_left()
@@ -173,7 +261,7 @@ class Keeper:
         self._report(f"left {len(self._descendants())}")
         return 1
 
-    def _become_agent(self, keeper: int, argv: list[str], error_end: int) -> None:
+    def _become_agent(self, keeper: int, order: Order, error_end: int) -> None:
         """In the child: become the agent, or report why not. Never returns."""
         try:
             os.setsid()
@@ -184,7 +272,9 @@ class Keeper:
             for number, handler in self._former.items():
                 signal.signal(number, handler)
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores this one too
-            os.execvpe(argv[0], argv, os.environ)  # noqa: S606 - no shell is what is wanted
+            if order.directory:
+                os.chdir(order.directory)
+            os.execvpe(order.argv[0], order.argv, order.environment)  # noqa: S606 - no shell
         except OSError as error:
             os.write(error_end, str(error.errno).encode())
         finally:
@@ -270,22 +360,14 @@ class Keeper:
 
 
 def main(argv: list[str]) -> int:
-    """Start the agent that `argv` names and keep it; see the module's first lines."""
-    divider = argv.index("--")
-    given = dict(item.split("=", 1) for item in argv[:divider])
-    control = int(given["fd"])
+    """Start the agent that is ordered and keep it; see the module's first lines."""
+    control = int(argv[0].removeprefix("fd="))
     os.set_inheritable(control, False)
-    if given["lc_ctype"] == "absent":
-        # Python sets it for itself in the C locale (PEP 538); the agent shall not inherit it.
-        os.environ.pop("LC_CTYPE", None)
     keeper = Keeper(control, find_prctl())
-    if not keeper.start(argv[divider + 1 :]):
-        return EXEC_FAILED
-    return keeper.keep(
-        grace=float(given["grace"]),
-        terminate=float(given["terminate"]),
-        kill=float(given["kill"]),
-    )
+    order = read_order(control)
+    if order is None:
+        return 0
+    return keeper.keep(order.waits) if keeper.start(order) else EXEC_FAILED
 
 
 if __name__ == "__main__":

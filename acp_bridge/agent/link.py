@@ -8,8 +8,7 @@ import subprocess
 import anyio
 import anyio.to_thread
 
-REAP_SECONDS = 5.0
-"""How long a killed keeper may take to be gone."""
+from acp_bridge.agent.spawn import REAP_SECONDS
 
 
 class KeeperLink:

@@ -20,7 +20,7 @@ import anyio
 import anyio.abc
 
 from acp_bridge.agent.ending import DEFAULT_LIMITS, MARGIN_SECONDS, AgentExit, Limits
-from acp_bridge.agent.failure import start_failure
+from acp_bridge.agent.failure import keeper_ended, start_failure, too_slow
 from acp_bridge.agent.link import KeeperLink
 from acp_bridge.agent.spawn import Spawned, spawn_agent
 from acp_bridge.agent.stderr import StderrDrain
@@ -178,14 +178,8 @@ class Agent:
                 case ("failed", number):
                     raise self._failure(number)
                 case _:
-                    raise AgentError(
-                        "the process that watches over the agent ended at once",
-                        hint="check that this Python can start programs and has memory left",
-                    )
-        raise AgentError(
-            f"the agent {spawned.argv[0]} did not start within {spawned.limits.start:g} s",
-            hint="check the load of this machine and try again",
-        )
+                    raise keeper_ended()
+        raise too_slow(spawned.argv[0], spawned.limits.start)
 
     def _failure(self, number: int) -> AgentError:
         spawned = self._spawned

@@ -8,6 +8,7 @@ from acp_bridge.agent.terminal import replace_process
 from acp_bridge.cli.banner import show_banner
 from acp_bridge.errors import BridgeError
 from acp_bridge.preparation import Preparation
+from acp_bridge.run_record import RunRecord
 
 
 def become(argv: Sequence[str], preparation: Preparation) -> NoReturn:
@@ -19,7 +20,7 @@ def become(argv: Sequence[str], preparation: Preparation) -> NoReturn:
     Raises:
         AgentError: the command cannot be started; the run is over then.
     """
-    record = preparation.record
+    record = RunRecord.of(preparation)
     record.remove(preparation.removed)
     record.declare(preparation.plan.credential_class.value, "launch plan")
     with contextlib.suppress(OSError):

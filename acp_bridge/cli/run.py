@@ -6,8 +6,8 @@ the terminal.
 
 import argparse
 import contextlib
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,21 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: "Arguments") -> int:
     """Bridge stdin and stdout to the agent until one side ends."""
     from acp_bridge.early_signals import exit_on_signal  # noqa: PLC0415 - with its use
-    from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     exit_on_signal()
-    settings = load_settings(arguments.flags)
-    agent = arguments.after_dashes or None
     if arguments.cli is not None:
-        from acp_bridge.cli.signin import hand_terminal_over  # noqa: PLC0415 - with its form
+        return _hand_terminal_over(arguments, arguments.cli)
+    from acp_bridge.agent.spawn import start_keeper  # noqa: PLC0415 - with its use
 
-        return hand_terminal_over(settings, agent, arguments.cli)
+    # The keeper boots while settings are imported and read, and the run is prepared.
+    with start_keeper() as keeper:
+        from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
+
+        settings = load_settings(arguments.flags)
+        from acp_bridge.log import Log  # noqa: PLC0415 - heavy
+        from acp_bridge.preparation import Surroundings, begin  # noqa: PLC0415 - heavy
+
+        log = Log.of(settings)
+        agent = arguments.after_dashes or None
+        begun = begin(settings, Surroundings(), agent=agent, keeper=keeper)
     # The agent boots while the event loop and what the relay needs are being imported.
-    from acp_bridge.log import Log  # noqa: PLC0415 - heavy
-    from acp_bridge.preparation import Surroundings, begin  # noqa: PLC0415 - heavy
-
-    log = Log.of(settings)
-    begun = begin(settings, Surroundings(), agent=agent)
     with contextlib.closing(begun.preparation.directory):
         from acp_bridge.cli.banner import show_banner  # noqa: PLC0415 - heavy
         from acp_bridge.supervisor import serve_stdio  # noqa: PLC0415 - heavy
@@ -51,12 +54,21 @@ def run(arguments: "Arguments") -> int:
         )
 
 
+def _hand_terminal_over(arguments: "Arguments", cli: tuple[str, ...]) -> int:
+    from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
+
+    settings = load_settings(arguments.flags)
+    from acp_bridge.cli.signin import hand_terminal_over  # noqa: PLC0415 - with its form
+
+    return hand_terminal_over(settings, arguments.after_dashes or None, cli)
+
+
 def own_command() -> tuple[str, ...]:
     """The argv by which this bridge was started, without what an ACP client appended to it."""
     argv = list(sys.argv)
     if CLI in argv:
         argv = argv[: argv.index(CLI)]
-    if Path(argv[0]).name == "__main__.py":
+    if os.path.basename(argv[0]) == "__main__.py":  # noqa: PTH119 - pathlib would delay the keeper
         # ``python -m acp_bridge``: the file by itself is not a program.
         return (sys.executable, "-m", "acp_bridge", *argv[1:])
     return tuple(argv)

@@ -40,6 +40,7 @@ class Conversation:
         contradiction: how to refuse requests that would spend; None while nothing contradicts.
         agent_line_open: the agent's last line was forwarded without a terminator.
         on_client: interceptors by client method; so `on_agent` and `on_response`.
+        looked_at: client methods for which a notification, too, needs a decision.
     """
 
     def __init__(
@@ -129,10 +130,12 @@ class Conversation:
             cancelled = self._stop_turns(self.contradiction, out)
         out.record(Contradicted(found.reason, found.sentence, blocked, cancelled))
 
-    def end_turn(self, request: OpenRequest, end: TurnEnd, out: Outbox) -> None:
+    def end_turn(
+        self, request: OpenRequest, end: TurnEnd, out: Outbox, result: bytes = b""
+    ) -> None:
         """Record the end of a prompt turn; other requests have none."""
         if request.method == names.SESSION_PROMPT:
-            out.record(PromptEnded(sessions.session_text(request), end))
+            out.record(PromptEnded(sessions.session_text(request), end, result))
 
     def count_unparseable(self, side: Side, out: Outbox) -> None:
         """Record a line that is no JSON."""
@@ -164,5 +167,6 @@ class Conversation:
 
     def _use(self, interceptors: Sequence[Interceptor]) -> None:
         self.on_client = interested(interceptors, "client_methods")
+        self.looked_at = names.BRIDGE_METHODS | names.SPENDING | self.on_client.keys()
         self.on_agent = interested(interceptors, "agent_methods")
         self.on_response = interested(interceptors, "answers_to")

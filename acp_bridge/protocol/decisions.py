@@ -56,6 +56,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """Keep the agent's message from the client, which did not ask for it, and record this."""
+
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Contradiction:
     """Forward the agent's message, and stop spending.
 
@@ -71,7 +78,7 @@ class Contradiction:
 
 
 ClientDecision = Refuse | Rewrite | Hold | Note | None
-AgentDecision = Contradiction | Note | None
+AgentDecision = Contradiction | Drop | Note | None
 
 
 class Interceptor:

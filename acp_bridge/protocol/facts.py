@@ -3,7 +3,7 @@
 A fact cannot alter traffic and holds no secret: names of channels, never their values.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from acp_bridge.errors import Reason
@@ -103,10 +103,30 @@ class PromptStarted:
 
 @dataclass(frozen=True, slots=True)
 class PromptEnded:
-    """A prompt got its one response."""
+    """A prompt got its one response.
+
+    Attributes:
+        result: the agent's result as JSON; empty where it gave none.
+    """
 
     session_id: str | None
     end: TurnEnd
+    result: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessageSeen:
+    """A raw message of the Agent SDK, as JSON, that the bridge asked the adapter for."""
+
+    session_id: str | None
+    message: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageUpdated:
+    """The agent told the session's cost or context: the params of a ``session/update``."""
+
+    params: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +162,8 @@ Fact = (
     | SessionOpened
     | PromptStarted
     | PromptEnded
+    | RawMessageSeen
+    | UsageUpdated
     | Unparseable
     | LineTooLong
     | StrayResponse

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from acp_bridge.modes import AgentKind
 from acp_bridge.protocol import answers, names, sessions, too_long
 from acp_bridge.protocol.conversation import Conversation
-from acp_bridge.protocol.decisions import Contradiction, Interceptor, Note, Rewrite
+from acp_bridge.protocol.decisions import Contradiction, Drop, Interceptor, Note, Rewrite
 from acp_bridge.protocol.envelope import (
     UNSET,
     Envelope,
@@ -50,24 +50,33 @@ class FromAgent:
                 self._conversation.count_unparseable(Side.AGENT, out)
             out.to_client(piece)
         elif message.method is not UNSET:
-            out.to_client(piece)
             watchers = self._conversation.on_agent.get(message.method)
-            if watchers is not None:
-                self._show_to(watchers, message, now, out)
+            if watchers is None:
+                out.to_client(piece)
+            else:
+                self._show_to(watchers, piece, message, now, out)
         elif has_valid_id(message):
             self._response(piece, message, now, out)
         else:
             out.to_client(piece)
 
     def _show_to(
-        self, watchers: tuple[Interceptor, ...], message: Envelope, now: float, out: Outbox
+        self,
+        watchers: tuple[Interceptor, ...],
+        line: bytes,
+        message: Envelope,
+        now: float,
+        out: Outbox,
     ) -> None:
-        for watcher in watchers:
-            match watcher.agent_message(message, now):
+        decisions = [watcher.agent_message(message, now) for watcher in watchers]
+        if not any(isinstance(decision, Drop) for decision in decisions):
+            out.to_client(line)
+        for decision in decisions:
+            match decision:
                 case Contradiction() as found:
                     out.record(*found.facts)
                     self._conversation.contradict(found, out)
-                case Note(facts):
+                case Note(facts) | Drop(facts):
                     out.record(*facts)
                 case None:
                     pass
@@ -107,7 +116,7 @@ class FromAgent:
         result = bytes(message.result)
         if request.method == names.SESSION_PROMPT:
             end = TurnEnd.ANSWERED if result else TurnEnd.FAILED
-            self._conversation.end_turn(request, end, out)
+            self._conversation.end_turn(request, end, out, result)
         elif request.method in names.SESSION_OPENING:
             opened = sessions.session_opened(request, message)
             if opened is not None:

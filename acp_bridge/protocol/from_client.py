@@ -76,6 +76,9 @@ class FromClient:
         message = read(piece)
         match message:
             case Envelope():
+                if message.method is UNSET or self._needs_no_decision(message):
+                    self._conversation.to_agent(piece, out)
+                    return True
                 return self._object(piece, message, now, out)
             case Other.UNPARSEABLE:
                 self._conversation.count_unparseable(Side.CLIENT, out)
@@ -86,11 +89,13 @@ class FromClient:
                 self._conversation.to_agent(piece, out)
         return True
 
+    def _needs_no_decision(self, message: Envelope) -> bool:
+        """Whether it is a notification that nobody looks at; most of a busy stream is."""
+        return not message.raw_id and message.method not in self._conversation.looked_at
+
     def _object(self, line: bytes, message: Envelope, now: float, out: Outbox) -> bool:
-        method = message.method
-        if method is UNSET:
-            self._conversation.to_agent(line, out)
-        elif method in names.BRIDGE_METHODS:
+        method = str(message.method)
+        if method in names.BRIDGE_METHODS:
             self._ask(method, message, out)
         elif self._conversation.agent_is_gone:
             if has_valid_id(message):

@@ -26,6 +26,8 @@ SPENDING = frozenset({SESSION_PROMPT, SESSION_STEERING, SESSION_GOAL})
 """Requests that make the agent spend tokens (the last two are the Claude adapter's own)."""
 
 AUTH_STATUS_UPDATE = "_auth/status_update"
+RAW_MESSAGE = "_claude/sdkMessage"
+SESSION_UPDATE = "session/update"
 
 BRIDGE_STATUS = "_acp_bridge/status"
 BRIDGE_USAGE = "_acp_bridge/usage"

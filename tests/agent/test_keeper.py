@@ -5,6 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -39,17 +42,39 @@ def test_the_dead_are_not_among_the_rows() -> None:
     child.communicate()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
-def test_the_kernel_kills_the_agent_of_a_keeper_that_is_killed(graveyard: Graveyard) -> None:
-    agent = python("ignore(signal.SIGTERM); ready('agent'); linger()", graveyard.path)
-    options = ["grace=9", "terminate=9", "kill=9", "lc_ctype=present"]
+Running = tuple[subprocess.Popen[bytes], socket.socket]
+"""A keeper's process and the bridge's end of its control socket."""
+
+
+@contextmanager
+def a_keeper(agent: list[str], waits: keeper.Waits, changed: str = "") -> Iterator[Running]:
+    """Start a keeper of `agent`, after `changed` was done to its module."""
+    source = f"""
+import sys
+sys.path.insert(0, {str(Path(KEEPER).parent)!r})
+import keeper
+{changed}
+sys.exit(keeper.main(sys.argv[1:]))
+"""
+    environment = dict(os.environb)
+    order = keeper.Order([os.fsencode(word) for word in agent], environment, b"", waits)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         process = subprocess.Popen(
-            [sys.executable, KEEPER, f"fd={theirs.fileno()}", *options, "--", *agent],
+            [sys.executable, "-c", source, f"fd={theirs.fileno()}"],
             pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
+        theirs.close()
+        ours.sendall(order.packed())
+        yield process, ours
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
+def test_the_kernel_kills_the_agent_of_a_keeper_that_is_killed(graveyard: Graveyard) -> None:
+    agent = python("ignore(signal.SIGTERM); ready('agent'); linger()", graveyard.path)
+    with a_keeper(agent, (9, 9, 9)) as (process, _):
         graveyard.births(1)
         process.kill()
         process.wait(SECONDS)
@@ -60,13 +85,9 @@ def test_the_kernel_kills_the_agent_of_a_keeper_that_is_killed(graveyard: Gravey
 def test_without_a_subreaper_the_group_and_the_tree_are_ended(
     graveyard: Graveyard, rows: str
 ) -> None:
-    source = f"""
-import os, sys
-sys.path.insert(0, {str(KEEPER.parent)!r})
-import keeper
+    changed = f"""
 keeper.find_prctl = lambda: keeper.no_prctl
 keeper.rows_from_proc = keeper.{rows}
-sys.exit(keeper.main(sys.argv[1:]))
 """
     agent = python(
         """
@@ -79,16 +100,7 @@ sys.exit(keeper.main(sys.argv[1:]))
         """,
         graveyard.path,
     )
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        options = ["grace=0.3", "terminate=0.3", "kill=10", "lc_ctype=present"]
-        process = subprocess.Popen(
-            [sys.executable, "-c", source, f"fd={theirs.fileno()}", *options, "--", *agent],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()
+    with a_keeper(agent, (0.3, 0.3, 10), changed) as (process, ours):
         born = graveyard.births(3)
         assert born.keys() == {"agent", "orphan", "own-session"}
         ours.shutdown(socket.SHUT_WR)
@@ -101,23 +113,8 @@ sys.exit(keeper.main(sys.argv[1:]))
 
 def test_a_keeper_that_has_to_give_up_says_how_many_are_left(graveyard: Graveyard) -> None:
     agent = python("child('ready(\"child\"); linger()'); ready('agent'); linger()", graveyard.path)
-    ours, theirs = socket.socketpair()
-    source = f"""
-import os, sys
-sys.path.insert(0, {str(KEEPER.parent)!r})
-import keeper
-keeper.Keeper._signal_all = lambda self, *numbers: None
-sys.exit(keeper.main(sys.argv[1:]))
-"""
-    with ours, theirs:
-        options = ["grace=0.05", "terminate=0.05", "kill=0.05", "lc_ctype=present"]
-        process = subprocess.Popen(
-            [sys.executable, "-c", source, f"fd={theirs.fileno()}", *options, "--", *agent],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()
+    changed = "keeper.Keeper._signal_all = lambda self, *numbers: None"
+    with a_keeper(agent, (0.05, 0.05, 0.05), changed) as (process, ours):
         born = graveyard.births(2)
         assert ours.recv(4096) == f"started {born['agent']}\n".encode()
         ours.shutdown(socket.SHUT_WR)

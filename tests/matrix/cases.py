@@ -109,6 +109,12 @@ _RULES = (
         payers=_WITH_A_CREDENTIAL,
     ),
     _Rule(
+        frozenset({Kind.OAUTH_TOKEN}),
+        "the stored login was read before the project's settings",
+        scopes=_OF_THE_PROJECT,
+        payers=frozenset({B}),
+    ),
+    _Rule(
         frozenset({Kind.HEADERS_REPLACE}),
         "ANTHROPIC_AUTH_TOKEN replaces the header",
         payers=frozenset({C}),

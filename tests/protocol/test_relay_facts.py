@@ -85,7 +85,12 @@ def test_a_session_is_known_although_its_params_hold_lone_surrogates() -> None:
 def test_prompts_are_recorded_from_start_to_end() -> None:
     play = Playbook(relay())
     play >> Client(prompt(1)) << Record(PromptStarted("s1")) << ToAgent(prompt(1))
-    play >> Agent(result(1)) << ToClient(result(1)) << Record(PromptEnded("s1", TurnEnd.ANSWERED))
+    (
+        play
+        >> Agent(result(1))
+        << ToClient(result(1))
+        << Record(PromptEnded("s1", TurnEnd.ANSWERED, b"{}"))
+    )
     play >> Client(prompt(2)) << Record(PromptStarted("s1")) << ToAgent(prompt(2))
     play >> Agent(failure(2)) << ToClient(failure(2)) << Record(PromptEnded("s1", TurnEnd.FAILED))
     play.ends()
