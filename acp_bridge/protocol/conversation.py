@@ -10,7 +10,7 @@ from acp_bridge.errors import Reason
 from acp_bridge.modes import AgentKind, BillingMode, OnViolation
 from acp_bridge.protocol import answers, names, sessions
 from acp_bridge.protocol.commands import CloseAgentInput
-from acp_bridge.protocol.decisions import Contradiction, Interceptor, Refuse, interested
+from acp_bridge.protocol.decisions import Contradiction, Interceptor, Refuse, interested, marks
 from acp_bridge.protocol.envelope import Envelope, has_valid_id
 from acp_bridge.protocol.facts import (
     Contradicted,
@@ -40,6 +40,7 @@ class Conversation:
         contradiction: how to refuse requests that would spend; None while nothing contradicts.
         agent_line_open: the agent's last line was forwarded without a terminator.
         on_client: interceptors by client method; so `on_agent` and `on_response`.
+        agent_marks: what tells the agent's messages that matter, by method.
         looked_at: client methods for which a notification, too, needs a decision.
     """
 
@@ -169,4 +170,5 @@ class Conversation:
         self.on_client = interested(interceptors, "client_methods")
         self.looked_at = names.BRIDGE_METHODS | names.SPENDING | self.on_client.keys()
         self.on_agent = interested(interceptors, "agent_methods")
+        self.agent_marks = marks(self.on_agent)
         self.on_response = interested(interceptors, "answers_to")

@@ -4,8 +4,9 @@ Interceptors stand in one explicit list. Each names the methods that it wants to
 message nobody asked for costs one dictionary look-up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from acp_bridge.errors import Reason
 from acp_bridge.protocol.envelope import Envelope
@@ -87,12 +88,14 @@ class Interceptor:
     Attributes:
         client_methods: requests and notifications from the client.
         agent_methods: requests and notifications from the agent.
+        agent_marks: by agent method, bytes without which a message of it does not matter.
         answers_to: responses of the agent to requests with these methods.
         claude_only: steps aside when the agent is not a Claude adapter.
     """
 
     client_methods: frozenset[str] = NO_METHODS
     agent_methods: frozenset[str] = NO_METHODS
+    agent_marks: Mapping[str, bytes] = MappingProxyType({})
     answers_to: frozenset[str] = NO_METHODS
     claude_only: bool = True
 
@@ -112,6 +115,15 @@ class Interceptor:
         """Look at a response from the agent."""
         del request, message, now
         return None
+
+
+def marks(on_agent: Mapping[str, tuple[Interceptor, ...]]) -> dict[str, tuple[bytes, ...]]:
+    """What tells the messages that matter, by the agent's methods of which not all of them do."""
+    return {
+        method: tuple(one.agent_marks[method] for one in watchers)
+        for method, watchers in on_agent.items()
+        if all(method in one.agent_marks for one in watchers)
+    }
 
 
 def interested(

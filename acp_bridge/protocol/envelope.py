@@ -63,7 +63,9 @@ class OddEnvelope(Envelope, frozen=True, gc=False):
     """An object whose ``method`` is there but is no string: nobody executes it."""
 
 
-_decode = msgspec.json.Decoder(Envelope).decode
+_decoder = msgspec.json.Decoder(Envelope)
+_decode, _decode_lines = _decoder.decode, _decoder.decode_lines
+_OPENS, _CLOSES = b"{}"
 
 
 def read(line: bytes) -> Envelope | Other:
@@ -72,6 +74,29 @@ def read(line: bytes) -> Envelope | Other:
         return _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_slowly(line)
+
+
+def read_together(lines: bytes) -> list[Envelope] | None:
+    """Read several lines at once; None if any of them has to be read by itself.
+
+    Every line has to begin with a brace and end with one. JSON allows ``}``, a line feed and ``{``
+    in a row between two values only, never within one. So there are at least as many values as
+    lines, and when there are just as many, each line holds one.
+    """
+    count, end = 0, lines.find(b"\n")
+    if lines[0] != _OPENS:
+        return None
+    last = len(lines) - 1
+    while end >= 0:
+        if lines[end - 1] != _CLOSES or (end != last and lines[end + 1] != _OPENS):
+            return None
+        count += 1
+        end = lines.find(b"\n", end + 1)
+    try:
+        messages = _decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return messages if len(messages) == count else None
 
 
 def read_object(line: bytes) -> Envelope:

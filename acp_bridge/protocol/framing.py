@@ -5,6 +5,7 @@ belongs to the terminator, CR alone or U+2028 end nothing, and at the end of the
 without LF counts. Fuzz invariant: any chunking of a stream gives the same lines.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 _LF = b"\n"
@@ -22,8 +23,30 @@ class TooLong:
     head: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines that came together and are no longer than the limit, terminators included."""
+
+    data: bytes
+
+    def each(self) -> Iterator[bytes]:
+        """The lines, one by one."""
+        start = 0
+        while start < len(self.data):
+            end = self.data.index(_LF, start) + 1
+            yield self.data[start:end]
+            start = end
+
+
+Piece = bytes | Lines | TooLong
+"""What a stream is cut into: a line, several lines, or what is left of one that is too long."""
+
+
 class LineSplitter:
     """An incremental splitter that costs O(total bytes), however a stream is cut into chunks.
+
+    Lines that come together stay together (`Lines`), so that those that nobody has to look at are
+    handed on without being taken apart.
 
     Args:
         max_line_bytes: longest line that passes, not counting its terminator.
@@ -37,37 +60,40 @@ class LineSplitter:
         self._pending = 0
         self._discarding = False
 
-    def feed(self, data: bytes) -> list[bytes | TooLong]:
+    def feed(self, data: bytes) -> list[Piece]:
         """Take a chunk; give every line that it completes, terminators included."""
-        found: list[bytes | TooLong] = []
-        end = data.find(_LF)
-        if end < 0:
+        found: list[Piece] = []
+        first = data.find(_LF) + 1
+        if not first:
             self._keep(data, found)
             return found
         start = 0
         if self._discarding or self._parts:
-            self._finish_pending(data[: end + 1], found)
-            start = end + 1
-            end = data.find(_LF, start)
-        limit = self._limit
-        while end >= 0:
-            line = data[start : end + 1]
-            found.append(line if end - start <= limit else self._judge(line))
-            start = end + 1
-            end = data.find(_LF, start)
+            self._finish_pending(data[:first], found)
+            start, first = first, data.find(_LF, first) + 1
+        if first:
+            last = data.rfind(_LF) + 1
+            together = data[start:last]
+            if first == last:
+                found.append(self._judge(together))
+            elif len(together) <= self._limit:
+                found.append(Lines(together))
+            else:
+                found += map(self._judge, Lines(together).each())
+            start = last
         if start < len(data):
             self._keep(data[start:], found)
         return found
 
-    def flush(self) -> list[bytes | TooLong]:
+    def flush(self) -> list[Piece]:
         """Give the unterminated last line, if the stream ended in one."""
-        found: list[bytes | TooLong] = []
+        found: list[Piece] = []
         if self._parts:
             self._finish_pending(b"", found)
         self._discarding = False
         return found
 
-    def _finish_pending(self, rest: bytes, found: list[bytes | TooLong]) -> None:
+    def _finish_pending(self, rest: bytes, found: list[Piece]) -> None:
         if self._discarding:
             self._discarding = False
             return
@@ -76,7 +102,7 @@ class LineSplitter:
         self._forget_pending()
         found.append(self._judge(line))
 
-    def _keep(self, tail: bytes, found: list[bytes | TooLong]) -> None:
+    def _keep(self, tail: bytes, found: list[Piece]) -> None:
         if self._discarding or not tail:
             return
         self._parts.append(tail)
@@ -89,6 +115,8 @@ class LineSplitter:
             found.append(TooLong(head))
 
     def _judge(self, line: bytes) -> bytes | TooLong:
+        if len(line) <= self._limit:
+            return line
         size = len(line) - len(terminator(line))
         return line if size <= self._limit else TooLong(line[: self._head_bytes])
 

@@ -14,10 +14,11 @@ from acp_bridge.protocol.envelope import (
     id_key,
     read,
     read_object,
+    read_together,
     with_member,
 )
 from acp_bridge.protocol.facts import LineTooLong, Side, StrayResponse, TurnEnd
-from acp_bridge.protocol.framing import TooLong
+from acp_bridge.protocol.framing import Lines, Piece, TooLong
 from acp_bridge.protocol.initialize import identify
 from acp_bridge.protocol.names import Code
 from acp_bridge.protocol.open_requests import OpenRequest
@@ -39,11 +40,33 @@ class FromAgent:
         self._release = release
         self._strays = 0
 
-    def take(self, piece: bytes | TooLong, now: float, out: Outbox) -> None:
-        """Deal with one line."""
-        if isinstance(piece, TooLong):
-            self._too_long(piece, out)
-            return
+    def take(self, piece: Piece, now: float, out: Outbox) -> None:
+        """Deal with one piece of the stream."""
+        match piece:
+            case TooLong():
+                self._too_long(piece, out)
+            case Lines() if not self._pass_together(piece, out):
+                for line in piece.each():
+                    self._line(line, now, out)
+            case bytes():
+                self._line(piece, now, out)
+
+    def _pass_together(self, lines: Lines, out: Outbox) -> bool:
+        """Forward lines of which nobody has to see one; False if somebody has."""
+        messages = read_together(lines.data)
+        if messages is None:
+            return False
+        methods = {message.method for message in messages}
+        if UNSET in methods:
+            return False
+        for method in methods & self._conversation.on_agent.keys():
+            marks = self._conversation.agent_marks.get(str(method))
+            if marks is None or any(mark in lines.data for mark in marks):
+                return False
+        out.to_client(lines.data)
+        return True
+
+    def _line(self, piece: bytes, now: float, out: Outbox) -> None:
         message = read(piece)
         if not isinstance(message, Envelope):
             if message is Other.UNPARSEABLE:

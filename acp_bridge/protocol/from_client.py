@@ -18,14 +18,13 @@ from acp_bridge.protocol.envelope import (
     kind_of,
     read,
     read_object,
+    read_together,
     with_member,
 )
 from acp_bridge.protocol.facts import Fact, LineTooLong, PromptStarted, Side
-from acp_bridge.protocol.framing import TooLong
+from acp_bridge.protocol.framing import Lines, Piece, TooLong
 from acp_bridge.protocol.names import Code
 from acp_bridge.protocol.outbox import Outbox
-
-Piece = bytes | TooLong
 
 
 class FromClient:
@@ -48,8 +47,13 @@ class FromClient:
     def take(self, pieces: Iterable[Piece], now: float, out: Outbox) -> None:
         """Deal with lines in order, from where one has to be held on only keep them."""
         for piece in pieces:
-            if self.held or not self._piece(piece, now, out):
+            if self.held:
                 self.held.append(piece)
+            elif not isinstance(piece, Lines):
+                if not self._piece(piece, now, out):
+                    self.held.append(piece)
+            elif not self._pass_together(piece, out):
+                self.take(piece.each(), now, out)
 
     def release(self, now: float, out: Outbox) -> None:
         """Try again what is held."""
@@ -68,7 +72,15 @@ class FromClient:
         """
         return self._asked.pop(number)
 
-    def _piece(self, piece: Piece, now: float, out: Outbox) -> bool:
+    def _pass_together(self, lines: Lines, out: Outbox) -> bool:
+        """Forward lines of which none needs a decision; False if one does."""
+        messages = read_together(lines.data)
+        if messages is None or not all(map(self._needs_no_decision, messages)):
+            return False
+        self._conversation.to_agent(lines.data, out)
+        return True
+
+    def _piece(self, piece: bytes | TooLong, now: float, out: Outbox) -> bool:
         """Deal with one line; False if it has to be held."""
         if isinstance(piece, TooLong):
             self._too_long(piece, out)
@@ -76,7 +88,7 @@ class FromClient:
         message = read(piece)
         match message:
             case Envelope():
-                if message.method is UNSET or self._needs_no_decision(message):
+                if self._needs_no_decision(message):
                     self._conversation.to_agent(piece, out)
                     return True
                 return self._object(piece, message, now, out)
@@ -90,8 +102,9 @@ class FromClient:
         return True
 
     def _needs_no_decision(self, message: Envelope) -> bool:
-        """Whether it is a notification that nobody looks at; most of a busy stream is."""
-        return not message.raw_id and message.method not in self._conversation.looked_at
+        """Whether it is a response, or a notification that nobody looks at."""
+        method = message.method
+        return method is UNSET or not (message.id or method in self._conversation.looked_at)
 
     def _object(self, line: bytes, message: Envelope, now: float, out: Outbox) -> bool:
         method = str(message.method)

@@ -6,6 +6,7 @@ needs to what the client asked for, and keeps from the client those that it did 
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from acp_bridge.protocol import json_text, names, sessions
 from acp_bridge.protocol.decisions import (
@@ -98,15 +99,16 @@ class UsageUpdates(Interceptor):
     """Records what an agent of any kind tells of a session's cost while it works."""
 
     agent_methods = frozenset({names.SESSION_UPDATE})
+    agent_marks = MappingProxyType({names.SESSION_UPDATE: _USAGE_UPDATE})
     claude_only = False
 
     def agent_message(self, message: Envelope, now: float) -> AgentDecision:
         """Look for the one kind of update; it is small, and most of the others are not."""
         del now
-        params = bytes(message.params)
-        if len(params) > LONGEST_USAGE_UPDATE or _USAGE_UPDATE not in params:
+        if len(message.params) > LONGEST_USAGE_UPDATE:
             return None
-        return Note((UsageUpdated(params),))
+        params = bytes(message.params)
+        return Note((UsageUpdated(params),)) if _USAGE_UPDATE in params else None
 
 
 def _asked(written: bytes | None) -> Asked | None:

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acp_bridge.protocol.framing import LineSplitter, TooLong, terminator
+from acp_bridge.protocol.framing import Lines, LineSplitter, Piece, TooLong, terminator
 
 STREAMS = st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"bcd", b"\xe2\x80\xa8", b""]))
 
@@ -14,8 +14,14 @@ def cut(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def split(chunks: list[bytes], limit: int = 1000) -> list[bytes | TooLong]:
+    """All lines, also those that come together."""
     splitter = LineSplitter(limit, head_bytes=3)
-    return [piece for chunk in chunks for piece in splitter.feed(chunk)] + splitter.flush()
+    pieces = [piece for chunk in chunks for piece in splitter.feed(chunk)] + splitter.flush()
+    return [line for piece in pieces for line in each(piece)]
+
+
+def each(piece: Piece) -> list[bytes | TooLong]:
+    return list(piece.each()) if isinstance(piece, Lines) else [piece]
 
 
 @given(STREAMS, st.lists(st.integers(min_value=0, max_value=10_000)))
@@ -72,6 +78,11 @@ def test_a_too_long_line_is_reported_before_it_ends() -> None:
 def test_a_line_in_one_chunk_is_not_copied() -> None:
     line = b"x" * 1000 + b"\n"
     assert LineSplitter(2000).feed(line)[0] is line
+
+
+def test_lines_that_come_together_stay_together_up_to_the_limit() -> None:
+    assert LineSplitter(6).feed(b"a\nb\nc\nd") == [Lines(b"a\nb\nc\n")]
+    assert LineSplitter(5).feed(b"a\nb\nc\nd") == [b"a\n", b"b\n", b"c\n"]
 
 
 def test_terminators_are_told_apart() -> None:
