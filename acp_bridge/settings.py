@@ -15,17 +15,22 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
 
 from acp_bridge.errors import ConfigurationError
+from acp_bridge.late_import import imported_late
 from acp_bridge.modes import AgentKind, BillingMode, Guard, OnViolation
+
+# The agent is started before an event loop is needed; pydantic-settings has a use for one only in
+# a command line of its own.
+with imported_late("asyncio"):
+    from pydantic_settings import (
+        BaseSettings,
+        EnvSettingsSource,
+        NoDecode,
+        PydanticBaseSettingsSource,
+        SettingsConfigDict,
+        SettingsError,
+    )
 
 PREFIX = "ACP_BRIDGE_"
 ANTHROPIC_API = "https://api.anthropic.com"
