@@ -1,14 +1,15 @@
 """The launch gate: the last program before Claude Code is executed.
 
-It runs as a script of its own under ``python -I -S``, so it imports the standard library only and
-nothing of this package; `acp_bridge.launch.launcher` writes its source and the sealed plan into one
-file. The plan's values (the credential, the user's own proxy) come from a second file, whose digest
-is in the sealed plan: nothing that the environment says can swap either.
+It runs as a script of its own under ``python -I -S``, so it imports the standard library only, and
+of this package nothing but its own parts; `acp_bridge.launch.gate_source` makes one file of them
+with the sealed plan. The plan's values (the credential, the user's own proxy) come from a second
+file, whose digest is in the sealed plan: nothing that the environment says can swap either.
 
 Everything that can go wrong ends in one line on stderr and exit status 3, never in Claude Code.
 """
 # The gate runs before every Claude Code: importing pathlib or typing would add half to its time.
-# ruff: noqa: PTH105, PTH109, PTH110, PTH118, PTH120, PTH123
+# ruff: noqa: PTH105, PTH109, PTH110, PTH112, PTH118, PTH120, PTH123
+# ruff: noqa: PTH208
 
 from __future__ import annotations
 
@@ -17,6 +18,16 @@ import json
 import os
 import re
 import sys
+
+from acp_bridge.launch.gate_arguments import (
+    MANAGED,
+    SETTINGS,
+    GateError,
+    read_settings,
+    setting_sources,
+    split_arguments,
+)
+from acp_bridge.launch.gate_telemetry import tap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,13 +38,6 @@ if TYPE_CHECKING:
     Plan = Mapping[str, Any]
 
 REFUSED = 3
-SETTINGS = "--settings"
-MANAGED = "--managed-settings"
-TAKES_NO_VALUE = ("-p", "--print")
-
-
-class GateError(Exception):
-    """Why the gate does not start Claude Code: one sentence without values."""
 
 
 # --- environment ------------------------------------------------------------------------------
@@ -66,78 +70,6 @@ def launcher_first(plan: Plan, search_path: str) -> str:
     """A search path with the launcher's folder first and nowhere else."""
     folders = [part for part in search_path.split(os.pathsep) if part != plan["bin_dir"]]
     return os.pathsep.join([plan["bin_dir"], *folders])
-
-
-# --- arguments --------------------------------------------------------------------------------
-
-
-def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """Take the settings options out of a command line.
-
-    Returns:
-        The remaining arguments, the ``--settings`` values and the ``--managed-settings`` values, in
-        the order in which they came.
-
-    Raises:
-        GateError: an option has no value, or cannot be told from a prompt.
-    """
-    remaining: list[str] = []
-    settings: list[str] = []
-    managed: list[str] = []
-    found = {SETTINGS: settings, MANAGED: managed}
-    position = 0
-    while position < len(arguments):
-        argument = arguments[position]
-        if argument == "--":
-            _check_terminator(remaining, arguments[position + 1 :])
-            remaining.extend(arguments[position:])
-            break
-        option, equals, value = argument.partition("=")
-        if option in found:
-            if not equals:
-                position += 1
-                if position == len(arguments):
-                    raise GateError(f"{option} has no value")
-                value = arguments[position]
-            found[option].append(value)
-        else:
-            remaining.append(argument)
-        position += 1
-    return remaining, settings, managed
-
-
-def _check_terminator(before: Sequence[str], after: Sequence[str]) -> None:
-    # An option that takes a value also takes `--` for it, and Claude Code then reads on: settings
-    # behind such a `--` would be options again.
-    hidden = any(argument.partition("=")[0] in (SETTINGS, MANAGED) for argument in after)
-    if hidden and before and before[-1].startswith("-") and before[-1] not in TAKES_NO_VALUE:
-        raise GateError(f"{SETTINGS} behind `{before[-1]} --` cannot be told from a prompt")
-
-
-def read_settings(value: str, option: str = SETTINGS) -> Settings:
-    """One settings value: inline JSON, or the path of a JSON file relative to the working folder.
-
-    Raises:
-        GateError: it is neither, or no JSON object.
-    """
-    text = value
-    if not value.strip():
-        return {}
-    if not value.lstrip().startswith("{"):
-        try:
-            with open(value, encoding="utf-8-sig") as file:
-                text = file.read()
-        except (OSError, ValueError):
-            raise GateError(f"the file that {option} names cannot be read") from None
-    try:
-        settings = json.loads(text)
-    except (ValueError, RecursionError):
-        raise GateError(f"{option} is not valid JSON") from None
-    if not isinstance(settings, dict):
-        raise GateError(f"{option} is not a JSON object")
-    if not isinstance(settings.get("env") or {}, dict):
-        raise GateError(f"env in {option} is not a JSON object")
-    return settings
 
 
 # --- settings ---------------------------------------------------------------------------------
@@ -174,13 +106,18 @@ def variables_in_settings_files(plan: Plan, cwd: str) -> Settings:
 
 
 def _env_of(path: str) -> Settings:
+    env = _read_object(path).get("env")
+    return env if isinstance(env, dict) else {}
+
+
+def _read_object(path: str) -> Settings:
     # Claude Code drops a settings file that is not valid JSON, so there is nothing to pin against.
     try:
         with open(path, encoding="utf-8-sig") as file:
-            env = json.load(file).get("env")
-    except (OSError, ValueError, AttributeError, RecursionError):
+            content = json.load(file)
+    except (OSError, ValueError, RecursionError):
         return {}
-    return env if isinstance(env, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def pinned_settings(
@@ -234,13 +171,13 @@ def harmless_policy(plan: Plan, managed: Sequence[str]) -> Settings:
     return {**policy, "env": kept} if kept else policy
 
 
-def settings_file(plan: Plan, target: str, base: Settings, pins: Settings) -> str:
-    """Write the merged settings and return their path; settings that do not load are left out."""
+def loadable(plan: Plan, target: str, base: Settings, pins: Settings) -> Settings:
+    """The caller's settings, or none if Claude Code would not load them under the pins."""
     merged = merge_settings(base, pins)
     if merged == pins or _loads(plan, target, merged):
-        return _write(plan, merged)
+        return base
     _say("Claude Code does not load the settings it was given; they are left out, the pins hold")
-    return _write(plan, pins)
+    return {}
 
 
 def _loads(plan: Plan, target: str, settings: Settings) -> bool:
@@ -293,6 +230,52 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+# --- telemetry --------------------------------------------------------------------------------
+
+
+def layers_of(
+    plan: Plan, environment: Mapping[str, str], arguments: Sequence[str], cwd: str
+) -> list[tuple[str, bool, Mapping[str, Any]]]:
+    """What sets variables without the bridge, from weak to strong, but for ``--settings``.
+
+    Args:
+        plan: the sealed plan with its values.
+        environment: the environment Claude Code gets.
+        arguments: its command line.
+        cwd: the session's working folder.
+    """
+    layers: list[tuple[str, bool, Mapping[str, Any]]] = [("environment", False, environment)]
+    chosen = setting_sources(arguments)
+    for source in plan["telemetry"]["sources"]:
+        if chosen is None or source["option"] is None or source["option"] in chosen:
+            path = os.path.join(cwd, source["path"])
+            layers.append((source["name"], source["is_project"], _env_of(path)))
+    return layers
+
+
+def tapped(plan: Plan, layers: Sequence[tuple[str, bool, Mapping[str, Any]]]) -> Settings:
+    """What brings Claude Code's own telemetry to the bridge; leaves a record for the bridge."""
+    rules = plan["telemetry"]
+    tapping = tap(rules, plan["telemetry_url"], layers, managed_names(rules["managed_files"]))
+    if tapping.record is not None:
+        path = os.path.join(rules["records"], tapping.name + ".json")
+        _write_private(path, json.dumps(tapping.record))
+    return {**tapping.keys, "env": tapping.env}
+
+
+def managed_names(places: Sequence[str]) -> list[str]:
+    """The keys and variables that an administrator's settings hold; a place may be a folder."""
+    names: list[str] = []
+    for place in places:
+        paths = [place]
+        if os.path.isdir(place):
+            paths = [os.path.join(place, name) for name in os.listdir(place)]
+        for path in paths:
+            names += _read_object(path)
+            names += _env_of(path)
+    return names
+
+
 # --- start ------------------------------------------------------------------------------------
 
 
@@ -321,12 +304,18 @@ def command(
     Raises:
         GateError: the arguments cannot be understood.
     """
-    remaining, given, managed = split_arguments(arguments)
-    base = given_settings(plan, given)
+    remaining, options, managed = split_arguments(arguments)
+    base = given_settings(plan, options)
     scrubbed = scrub(plan, environment)
     variables = {**variables_in_settings_files(plan, cwd), **(base.get("env") or {})}
     pins = pinned_settings(plan, variables, scrubbed)
-    line = [target, SETTINGS, settings_file(plan, target, base, pins)]
+    given = loadable(plan, target, base, pins)
+    settings = merge_settings(given, pins)
+    if plan["telemetry"]:
+        layers = layers_of(plan, scrubbed, remaining, cwd)
+        layers += [(SETTINGS, False, given.get("env") or {}), ("", False, pins["env"])]
+        settings = merge_settings(settings, tapped(plan, layers))
+    line = [target, SETTINGS, _write(plan, settings)]
     policy = harmless_policy(plan, managed)
     if policy:
         line += [MANAGED, json.dumps(policy)]

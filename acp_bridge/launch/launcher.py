@@ -7,6 +7,7 @@
         values.json    the credential and the user's own values (0600)
         env.sh         what every command of the Bash tool runs first
         settings/      the settings files of each start (0600)
+        telemetry/     what each start does with Claude Code's own telemetry (0600)
         empty/ trial/  folders that stay empty
 
 Files are 0600, the two programs and the folders 0700.
@@ -25,8 +26,10 @@ from typing import Any
 from acp_bridge.errors import AgentError
 from acp_bridge.launch import gate
 from acp_bridge.launch.channels import Action, Channels, SettingsPin, Variable
+from acp_bridge.launch.gate_source import gate_source
 from acp_bridge.launch.plan import LaunchPlan
 from acp_bridge.launch.settings_files import Folders, settings_paths
+from acp_bridge.launch.telemetry_rules import telemetry_rules
 from acp_bridge.modes import BillingMode
 
 TRIAL_TIMEOUT_SECONDS = 20.0
@@ -44,6 +47,8 @@ class Launcher:
         environment: the adapter's whole environment; may hold secrets.
         sha256: the digest of everything that was written.
         files: what the digest is of.
+        telemetry_records: the folder in which each start says what it does with Claude Code's own
+            telemetry, for `acp_bridge.launch.telemetry_records`; empty without a receiver.
     """
 
     executable: Path
@@ -51,6 +56,7 @@ class Launcher:
     environment: Mapping[str, str] = field(repr=False)
     sha256: str
     files: tuple[Path, ...] = field(repr=False)
+    telemetry_records: Path
 
     def intact(self) -> bool:
         """Whether every file is still what was written."""
@@ -89,6 +95,10 @@ class _Folder:
     @property
     def settings(self) -> Path:
         return self.root / "settings"
+
+    @property
+    def telemetry(self) -> Path:
+        return self.root / "telemetry"
 
     @property
     def empty(self) -> Path:
@@ -132,15 +142,15 @@ def write_launcher(
 def _write_all(plan: LaunchPlan, folder: _Folder, claude: Path, nested: Path) -> Launcher:
     for path in (folder.root, folder.bin_dir, folder.executable.parent, folder.settings):
         _make_folder(path)
-    _make_folder(folder.empty)
-    _make_folder(folder.trial)
+    for path in (folder.telemetry, folder.empty, folder.trial):
+        _make_folder(path)
     values = _values(plan, folder)
     values_text = json.dumps(values, sort_keys=True)
     sealed = _sealed(plan, folder, {"agent": str(claude), "nested": str(nested)})
     sealed["values_sha256"] = hashlib.sha256(values_text.encode()).hexdigest()
     nested_program = folder.bin_dir / PROGRAM
     _write(folder.values, values_text, 0o600)
-    _write(folder.gate, _gate_source(sealed), 0o600)
+    _write(folder.gate, gate_source(sealed), 0o600)
     _write(folder.shell_file, _shell_file(plan, folder), 0o600)
     _write(folder.executable, _program(folder.gate, "agent"), 0o700)
     _write(nested_program, _program(folder.gate, "nested"), 0o700)
@@ -153,6 +163,7 @@ def _write_all(plan: LaunchPlan, folder: _Folder, claude: Path, nested: Path) ->
         environment=environment,
         sha256=_digest(files),
         files=files,
+        telemetry_records=folder.telemetry,
     )
 
 
@@ -194,7 +205,13 @@ def _values(plan: LaunchPlan, folder: _Folder) -> dict[str, Any]:
             pins[row.name] = sets[row.name]
         if row.settings is SettingsPin.OWN:
             pins[row.name] = plan.own_pins.get(row.name, "")
-    return {"own": dict(plan.own), "set": sets, "pinned_env": pins, "own_pins": dict(plan.own_pins)}
+    return {
+        "own": dict(plan.own),
+        "set": sets,
+        "pinned_env": pins,
+        "own_pins": dict(plan.own_pins),
+        "telemetry_url": plan.telemetry_url,
+    }
 
 
 def _sealed(plan: LaunchPlan, folder: _Folder, targets: Mapping[str, str]) -> dict[str, Any]:
@@ -226,6 +243,9 @@ def _sealed(plan: LaunchPlan, folder: _Folder, targets: Mapping[str, str]) -> di
         "values": str(folder.values),
         "settings_dir": str(folder.settings),
         "trial": _trial(channels, folder),
+        "telemetry": None
+        if plan.telemetry_url is None
+        else telemetry_rules(channels, folders, folder.telemetry),
     }
 
 
@@ -247,12 +267,6 @@ def _trial(channels: Channels, folder: _Folder) -> dict[str, Any]:
         "folder": scratch,
         "timeout_seconds": TRIAL_TIMEOUT_SECONDS,
     }
-
-
-def _gate_source(sealed: Mapping[str, Any]) -> str:
-    source = Path(gate.__file__).read_text(encoding="utf-8")
-    plan = json.dumps(sealed, sort_keys=True)
-    return f"{source}\n\nsys.exit(main({plan!r}, sys.argv[1], sys.argv[2:]))\n"
 
 
 def _program(gate_file: Path, target: str) -> str:

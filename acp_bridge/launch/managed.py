@@ -14,10 +14,12 @@ from typing import Any
 
 from acp_bridge.errors import RefusedError
 from acp_bridge.launch.channels import Channels, ManagedRule, SettingsPin
+from acp_bridge.launch.settings_files import Folders, source_paths
 from acp_bridge.modes import BillingMode
 
 _FILE = "managed-settings.json"
 _DROP_INS = "managed-settings.d"
+_MANAGED = "managed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,18 @@ def managed_folder(channels: Channels) -> Path | None:
     """The administrator's folder on this platform; None where the channels know of none."""
     path = channels.managed_folders.get(sys.platform)
     return None if path is None else Path(path)
+
+
+def managed_places(channels: Channels, folders: Folders) -> list[Path]:
+    """The files that hold managed settings, and the folder of further ones, there or not."""
+    place = managed_folder(channels)
+    cached = [
+        path
+        for source in channels.sources
+        if source.scope == _MANAGED
+        for path in source_paths(source.path, folders, None)
+    ]
+    return [*cached, *([] if place is None else [place / _FILE, place / _DROP_INS])]
 
 
 def resolve_managed_settings(

@@ -56,6 +56,8 @@ class LaunchPlan:
         own: the user's own values that are put back at each start; may hold secrets.
         sets: what the plan sets; may hold secrets. Values of ``run_sets`` are slots of the run.
         own_pins: the user's own values for the settings tier; may hold secrets.
+        telemetry_url: the address of the bridge's telemetry receiver, with its token; None leaves
+            Claude Code's telemetry alone.
     """
 
     channels: Channels = field(repr=False)
@@ -73,6 +75,7 @@ class LaunchPlan:
     sets: Mapping[str, str] = field(repr=False)
     run_sets: Mapping[str, str] = field(repr=False)
     own_pins: Mapping[str, str] = field(repr=False)
+    telemetry_url: str | None = field(repr=False)
 
     @property
     def uses_stored_login(self) -> bool:
@@ -90,6 +93,7 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
     upstream_is_secret: bool = False,
     stands_in: bool = False,
     files: Survey | None = None,
+    telemetry_url: str | None = None,
 ) -> LaunchPlan:
     """Decide a run. Nothing is read or written here.
 
@@ -104,11 +108,14 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
         stands_in: whether the upstream forwards to Anthropic, so that Claude Code should treat it
             as Anthropic's own. Host-managed, it then also calls Anthropic's own address directly.
         files: what the settings files hold.
+        telemetry_url: ``http://127.0.0.1:PORT/TOKEN`` of the bridge's telemetry receiver; None
+            leaves Claude Code's telemetry alone. It is never in argv.
 
     Raises:
         ConfigurationError: mode, credential and upstream do not go together.
     """
     survey = files if files is not None else Survey()
+    inherited = channels.with_moves(inherited)
     credential = credential or _inherited_login(channels, mode, inherited)
     launch = _launch_form(channels, mode, credential)
     if mode is BillingMode.ENDPOINT and not upstream:
@@ -142,6 +149,7 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
         sets=sets,
         run_sets=run_sets,
         own_pins=own_pins,
+        telemetry_url=telemetry_url,
     )
 
 
@@ -217,7 +225,7 @@ def _own(channels: Channels, mode: BillingMode, inherited: Mapping[str, str]) ->
 
 def _own_pins(channels: Channels, inherited: Mapping[str, str], survey: Survey) -> dict[str, str]:
     # Claude Code writes the user's settings over the environment, so they come first here too.
-    values = {**inherited, **survey.own}
+    values = channels.with_moves({**inherited, **survey.own})
     return {name: value for name, value in values.items() if channels.is_users_to_choose(name)}
 
 

@@ -6,15 +6,15 @@ never kept unless the user's own settings hold it and the plan has to pin it.
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from acp_bridge.launch.channels import Channels, SettingsPin, Variable
 
-_USER = "user"
-_PROJECT = "project"
+USER = "user"
+PROJECT = "project"
 _PROFILE = "profile"
 
 
@@ -74,14 +74,14 @@ def survey(channels: Channels, folders: Folders, cwd: Path | None = None) -> Sur
     findings: list[Finding] = []
     own: dict[str, str] = {}
     for source in sorted(channels.sources, key=lambda item: item.name == "user settings"):
-        for path in _paths(source.path, folders, cwd):
+        for path in source_paths(source.path, folders, cwd):
             content = read_object(path)
             if source.scope == _PROFILE:
                 findings.extend(_profile(content, f"{source.name} ({path.name})"))
-            if source.scope in (_USER, _PROJECT):
+            if source.scope in (USER, PROJECT):
                 origin = _origin(source.name, source.scope, path)
                 findings.extend(_channels_in(channels, content, origin))
-            if source.scope == _USER:
+            if source.scope == USER:
                 own.update(_own_values(channels, content))
     return Survey(findings=tuple(findings), own=own)
 
@@ -91,12 +91,12 @@ def settings_paths(channels: Channels, folders: Folders) -> tuple[list[str], lis
     user = [
         str(path)
         for source in channels.sources
-        if source.scope == _USER
-        for path in _paths(source.path, folders, None)
+        if source.scope == USER
+        for path in source_paths(source.path, folders, None)
     ]
     prefix = "{cwd}/"
     project = [
-        source.path.removeprefix(prefix) for source in channels.sources if source.scope == _PROJECT
+        source.path.removeprefix(prefix) for source in channels.sources if source.scope == PROJECT
     ]
     return user, project
 
@@ -126,7 +126,8 @@ def read_object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _paths(template: str, folders: Folders, cwd: Path | None) -> Iterable[Path]:
+def source_paths(template: str, folders: Folders, cwd: Path | None) -> Sequence[Path]:
+    """The files that a source's path stands for; none if it is a project's and ``cwd`` is None."""
     if "{cwd}" in template and cwd is None:
         return []
     head, _, tail = template.partition("/")
@@ -143,7 +144,7 @@ def _paths(template: str, folders: Folders, cwd: Path | None) -> Iterable[Path]:
 
 
 def _origin(name: str, scope: str, path: Path) -> str:
-    return f"{name} (.claude/{path.name})" if scope == _PROJECT else name
+    return f"{name} (.claude/{path.name})" if scope == PROJECT else name
 
 
 def _env(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,16 @@ telemetry receiver. One rule keeps it small: a handler takes a whole `Request` a
 that goes away cancels the handler and its body. Requests on one connection are answered in turn.
 """
 
+import socket as sockets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Self
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import Listener as StreamListener
+from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
+from acp_bridge.loopback.bound import LOOPBACK
 from acp_bridge.loopback.connection import serve_connection
 from acp_bridge.loopback.message import (
     Disconnect,
@@ -36,8 +39,6 @@ __all__ = [
     "listen",
 ]
 
-_HOST = "127.0.0.1"
-
 
 class Listener:
     """TCP connections on 127.0.0.1, served for the length of an ``async with`` block.
@@ -49,6 +50,8 @@ class Listener:
         serve: owns one connection and closes it.
         connections: how many are served at once.
         port: 0 takes a free one.
+        socket: a socket of `acp_bridge.loopback.bound.bind_loopback` to adopt in place of a port;
+            it is closed with the listener.
     """
 
     def __init__(
@@ -57,16 +60,18 @@ class Listener:
         *,
         connections: int = 256,
         port: int = 0,
+        socket: sockets.socket | None = None,
     ) -> None:
         self._serve = serve
         self._slots = anyio.CapacityLimiter(connections)
         self._port = port
+        self._socket = socket
         self._exit = AsyncExitStack()
 
     @property
     def url(self) -> str:
         """``http://127.0.0.1:PORT``, without a trailing slash, once entered."""
-        return f"http://{_HOST}:{self._port}"
+        return f"http://{LOOPBACK}:{self._port}"
 
     async def __aenter__(self) -> Self:
         """Begin to listen.
@@ -75,9 +80,7 @@ class Listener:
             OSError: the port is taken.
         """
         async with AsyncExitStack() as entered:
-            listener = await entered.enter_async_context(
-                await anyio.create_tcp_listener(local_host=_HOST, local_port=self._port)
-            )
+            listener = await entered.enter_async_context(await self._listen())
             tasks = await entered.enter_async_context(anyio.create_task_group())
             entered.callback(tasks.cancel_scope.cancel)
             tasks.start_soon(listener.serve, self._serve_in_turn)
@@ -88,22 +91,34 @@ class Listener:
     async def __aexit__(self, *error: object) -> None:
         await self._exit.aclose()
 
+    async def _listen(self) -> StreamListener[SocketStream]:
+        if self._socket is not None:
+            return await SocketListener.from_socket(self._socket)
+        return await anyio.create_tcp_listener(local_host=LOOPBACK, local_port=self._port)
+
     async def _serve_in_turn(self, stream: SocketStream) -> None:
         async with self._slots:
             await self._serve(stream)
 
 
-def listen(handler: Handler, *, limits: Limits | None = None, port: int = 0) -> Listener:
+def listen(
+    handler: Handler,
+    *,
+    limits: Limits | None = None,
+    port: int = 0,
+    socket: sockets.socket | None = None,
+) -> Listener:
     """Serve HTTP on 127.0.0.1 for the length of an ``async with`` block.
 
     Args:
         handler: answers each request; may run many times at once, on different connections.
         limits: bounds of each connection; `Limits()` if not given.
         port: 0 takes a free one.
+        socket: a bound socket to adopt in place of a port, as for `Listener`.
     """
     bounds = limits or Limits()
 
     async def serve(stream: SocketStream) -> None:
         await serve_connection(stream, handler, bounds)
 
-    return Listener(serve, connections=bounds.connections, port=port)
+    return Listener(serve, connections=bounds.connections, port=port, socket=socket)

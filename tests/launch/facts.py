@@ -142,6 +142,7 @@ SETTINGS_KEYS = {
 }
 """A settings key that is pinned blank → the modes that it contradicts when managed."""
 
+MOVED = ("ALL_PROXY", "all_proxy")
 MANAGED_KEYS = ("policyHelper", "policyHelpers", "forceLoginMethod", "allowedProviders")
 FILES = (
     "user settings",
@@ -168,3 +169,68 @@ LAUNCH_FORMS = (
     (C, "headers"),
     (C, "no_auth"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryDemand:
+    """What the gate has to know of a telemetry variable."""
+
+    part: str
+    off: str | None = None
+    alone: str | None = None
+    tapped: str | None = None
+    project: str | None = None
+
+
+_CONTENT = """
+OTEL_EXPORTER_OTLP_HEADERS OTEL_EXPORTER_OTLP_LOGS_HEADERS OTEL_LOG_USER_PROMPTS
+OTEL_LOG_ASSISTANT_RESPONSES OTEL_LOG_TOOL_CONTENT OTEL_LOG_TOOL_DETAILS OTEL_LOG_RAW_API_BODIES
+OTEL_METRICS_INCLUDE_SESSION_ID
+""".split()
+
+_CLIENT_CERTIFICATES = """
+OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY
+OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE OTEL_EXPORTER_OTLP_CLIENT_KEY
+CLAUDE_CODE_CLIENT_CERT CLAUDE_CODE_CLIENT_KEY
+""".split()
+
+TELEMETRY = {
+    "CLAUDE_CODE_ENABLE_TELEMETRY": TelemetryDemand("switch", off="yEs"),
+    "OTEL_LOGS_EXPORTER": TelemetryDemand("exporter", alone="otlp", project="none"),
+    "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": TelemetryDemand("protocol", alone="http/json"),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": TelemetryDemand("protocol"),
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": TelemetryDemand(
+        "endpoint", alone="$telemetry", tapped="$telemetry"
+    ),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": TelemetryDemand("base"),
+    "OTEL_LOGS_EXPORT_INTERVAL": TelemetryDemand("interval", alone="200"),
+    "OTEL_METRICS_EXPORTER": TelemetryDemand("other", off="none", project="none"),
+    "OTEL_TRACES_EXPORTER": TelemetryDemand("other", off="none", project="none"),
+    **dict.fromkeys(_CONTENT, TelemetryDemand("content", off="")),
+    "ENABLE_BETA_TRACING_DETAILED": TelemetryDemand("elsewhere"),
+    "BETA_TRACING_ENDPOINT": TelemetryDemand("elsewhere"),
+    **dict.fromkeys(_CLIENT_CERTIFICATES, TelemetryDemand("client_certificate")),
+    "NODE_TLS_REJECT_UNAUTHORIZED": TelemetryDemand("unverified"),
+    "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE": TelemetryDemand("certificate"),
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": TelemetryDemand("certificate"),
+    "NODE_EXTRA_CA_CERTS": TelemetryDemand("certificate"),
+    **dict.fromkeys(
+        ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"), TelemetryDemand("proxy")
+    ),
+    **dict.fromkeys(("no_proxy", "NO_PROXY"), TelemetryDemand("no_proxy")),
+}
+"""Every telemetry variable by name; within a part, in the order of precedence."""
+
+FIXED_BY_ADMINISTRATOR = (
+    *(name for name in TELEMETRY if name.startswith("OTEL_")),
+    "CLAUDE_CODE_ENABLE_TELEMETRY",
+    "CLAUDE_CODE_ENHANCED_TELEMETRY_BETA",
+    "ENABLE_ENHANCED_TELEMETRY_BETA",
+    "ENABLE_BETA_TRACING_DETAILED",
+    "BETA_TRACING_ENDPOINT",
+    "ANT_OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_NEXT_THING",
+)
+"""Names with which managed settings fix the telemetry."""
+
+NOT_FIXED_BY_ADMINISTRATOR = ("DISABLE_TELEMETRY", "HTTPS_PROXY", "ENABLE_TOOL_SEARCH")

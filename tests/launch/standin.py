@@ -145,6 +145,7 @@ def make_gate(  # noqa: PLR0913 — each is a part of the plan that some test va
     credential: Credential | None = None,
     upstream: str | None = UPSTREAM,
     channels: Channels = CHANNELS,
+    telemetry_url: str | None = None,
 ) -> Gate:
     """Lay out a home, a project and a run under a folder, and write the run's gate."""
     home = folder / "home"
@@ -159,6 +160,7 @@ def make_gate(  # noqa: PLR0913 — each is a part of the plan that some test va
         credential=credential or fake_credential(mode),
         upstream=upstream,
         files=survey(channels, Folders.of(channels, environ), cwd),
+        telemetry_url=telemetry_url,
     )
     stand_in = make_stand_in(folder / "stand-in")
     launcher = write_launcher(plan, folder / "run", claude=stand_in)

@@ -14,12 +14,17 @@ from acp_bridge.modes import BillingMode
 from tests.launch.facts import (
     DEMANDS,
     FILES,
+    FIXED_BY_ADMINISTRATOR,
     HARMLESS,
     LAUNCH_FORMS,
     MANAGED_KEYS,
     MESSAGE_FIELDS,
+    MOVED,
+    NOT_FIXED_BY_ADMINISTRATOR,
     SETTINGS_KEYS,
+    TELEMETRY,
     UNLISTED,
+    TelemetryDemand,
 )
 
 CHANNELS = load_channels()
@@ -52,11 +57,20 @@ def differences(channels: Channels) -> list[str]:
     found += sorted(
         key for key in keys.keys() | SETTINGS_KEYS if keys.get(key) != SETTINGS_KEYS.get(key)
     )
+    found += sorted({move.name for move in channels.moved} ^ set(MOVED))
     found += sorted({rule.key for rule in channels.managed_rules} ^ set(MANAGED_KEYS))
     found += sorted({source.name for source in channels.sources} ^ set(FILES))
     found += sorted({item.field for item in channels.message_fields} ^ set(MESSAGE_FIELDS))
     forms = {(form.mode, form.form) for form in channels.launch_forms}
     found += sorted(str(form) for form in forms ^ set(LAUNCH_FORMS))
+    telemetry = {
+        row.name: TelemetryDemand(
+            row.part, **{case.value: value for case, value in row.pins.items()}, project=row.project
+        )
+        for row in channels.telemetry.variables
+    }
+    if list(telemetry.items()) != list(TELEMETRY.items()):
+        found.append("telemetry")
     return found
 
 
@@ -66,13 +80,34 @@ def test_the_file_holds_what_was_observed_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["variables", "settings_keys", "managed_rules", "sources", "message_fields", "launch_forms"],
+    [
+        "variables",
+        "moved",
+        "settings_keys",
+        "managed_rules",
+        "sources",
+        "message_fields",
+        "launch_forms",
+    ],
 )
 def test_taking_out_any_one_row_is_noticed(field: str) -> None:
     rows = getattr(CHANNELS, field)
     for place, row in enumerate(rows):
         without = replace(CHANNELS, **{field: rows[:place] + rows[place + 1 :]})
         assert differences(without), row
+
+
+def test_taking_out_any_one_telemetry_variable_is_noticed() -> None:
+    rows = CHANNELS.telemetry.variables
+    for place, row in enumerate(rows):
+        telemetry = replace(CHANNELS.telemetry, variables=rows[:place] + rows[place + 1 :])
+        assert differences(replace(CHANNELS, telemetry=telemetry)), row
+
+
+def test_an_administrators_telemetry_is_known_by_its_names() -> None:
+    fixes = re.compile(CHANNELS.telemetry.managed)
+    assert [name for name in FIXED_BY_ADMINISTRATOR if not fixes.match(name)] == []
+    assert [name for name in NOT_FIXED_BY_ADMINISTRATOR if fixes.match(name)] == []
 
 
 @pytest.mark.parametrize("name", HARMLESS)
@@ -91,7 +126,7 @@ def test_a_message_may_not_set_what_moves_the_payer(mode: BillingMode) -> None:
 def test_the_code_knows_no_variable_names_of_its_own() -> None:
     folder = Path(shipped_file.__code__.co_filename).parent
     code = "\n".join(path.read_text() for path in folder.glob("*.py"))
-    written = set(re.findall(r'"(_?(?:ANTHROPIC|CLAUDE|AWS|NODE)_[A-Z_]+)"', code))
+    written = set(re.findall(r'"(_?(?:ANTHROPIC|CLAUDE|AWS|NODE|OTEL|BETA|ENABLE)_[A-Z_]+)"', code))
     assert written == set()
     assert not [
         name for name in ('"HOME"', '"PATH"', '"NO_PROXY"', '"HTTPS_PROXY"') if name in code
@@ -101,8 +136,10 @@ def test_the_code_knows_no_variable_names_of_its_own() -> None:
 def test_every_row_says_why_and_how_it_is_known() -> None:
     rows = [
         *((row.why, row.seen) for row in CHANNELS.variables),
+        *((row.why, row.seen) for row in CHANNELS.moved),
         *((row.why, row.seen) for row in CHANNELS.settings_keys),
         *((row.why, row.seen) for row in CHANNELS.managed_rules),
+        *((row.why, row.seen) for row in CHANNELS.telemetry.variables),
     ]
     assert all(re.fullmatch(r"(ran|read)( \d+\.\d+\.\d+)?", seen) for _, seen in rows)
     assert all(why.endswith(".") for why, _ in rows)
@@ -152,6 +189,9 @@ def _replaced(old: str, new: str) -> Callable[[], str]:
         (_replaced("refuse = true", 'refuse = "yes"'), r"managed\.refuse: must be true or false"),
         (_replaced('managed = ["api-key", ', 'managed = ["free", '), r"settings\.managed"),
         (_replaced('field = "apiProvider"\n', ""), r"trial\.field: is missing"),
+        (_replaced('part = "switch"', "part = 1"), r"line \d+, telemetry\.part: must be a text"),
+        (_replaced('off = "none"', 'off = ""'), r"line \d+, telemetry\.off: must be a text"),
+        (_replaced("protocols = [", "prot = ["), r"telemetry_rules\.protocols: is missing"),
         (
             _replaced("CLAUDE_CODE_OAUTH_TOKEN = ", "ANTHROPIC_API_KEY = "),
             r"mode subscription does not set",

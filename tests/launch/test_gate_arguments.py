@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from acp_bridge.launch.gate import GateError, read_settings, split_arguments
+from acp_bridge.launch.gate_arguments import GateError, read_settings, split_arguments
 from tests.launch.standin import make_gate
 
 REFUSED = 3

@@ -146,3 +146,34 @@ def test_an_inherited_token_that_is_no_subscription_token_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="not a subscription token") as caught:
         plan(inherited={"CLAUDE_CODE_OAUTH_TOKEN": KEY})
     assert KEY not in caught.value.message
+
+
+PROXY = "http://127.0.0.1:1"
+OTHER = "http://127.0.0.1:2"
+HTTPS = {"HTTPS_PROXY", "https_proxy"}
+HTTP = {"HTTP_PROXY", "http_proxy"}
+
+
+@pytest.mark.parametrize(
+    ("own", "used"),
+    [
+        ({"ALL_PROXY": PROXY}, dict.fromkeys(HTTPS | HTTP, PROXY)),
+        ({"all_proxy": "127.0.0.1:1"}, dict.fromkeys(HTTPS | HTTP, "127.0.0.1:1")),
+        (
+            {"ALL_PROXY": PROXY, "https_proxy": OTHER, "HTTPS_PROXY": ""},
+            {**dict.fromkeys(HTTP, PROXY), "https_proxy": OTHER, "HTTPS_PROXY": ""},
+        ),
+        ({"ALL_PROXY": "socks5://127.0.0.1:1"}, {"ALL_PROXY": "socks5://127.0.0.1:1"}),
+        ({"ALL_PROXY": "", "HTTPS_PROXY": PROXY}, {"ALL_PROXY": "", "HTTPS_PROXY": PROXY}),
+    ],
+)
+def test_the_users_proxy_for_everything_is_named_so_that_claude_code_tunnels_through_it(
+    own: dict[str, str], used: dict[str, str]
+) -> None:
+    from_environment = plan(inherited=own)
+    assert from_environment.own == used
+    assert {k: v for k, v in from_environment.agent_environment.items() if k in used} == used
+    from_settings = plan(files=Survey(own=own))
+    assert {k: v for k, v in from_settings.pins["env"].items() if v and k in HTTPS | HTTP} == {
+        k: v for k, v in used.items() if v and k in HTTPS | HTTP
+    }

@@ -22,8 +22,6 @@ KNOWN: Mapping[str, str] = {
 }
 PROFILE_LOOKUP = frozenset({"api.anthropic.com:443"})
 """What every start with a stored login asks for, whatever the settings say (FACTS)."""
-LOOKUP_BY_ALL_PROXY = "https://api.anthropic.com/api/oauth/profile"
-"""The same where ALL_PROXY is the only proxy: Claude Code then asks it without CONNECT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from acp_bridge.loopback.seen import SeenRequest
 from acp_bridge.modes import CredentialClass
-from tests.matrix.payers import LOOKUP_BY_ALL_PROXY, Payer
+from tests.matrix.payers import Payer
 
 _NOT_A_MODEL_REQUEST = ("HEAD", "/")
 
@@ -65,9 +65,7 @@ class Sighting:
         return found
 
     def _asked_of_the_users_proxy(self) -> frozenset[str]:
-        if not self.trap_is_the_users or not self.payer.terms.lookup:
-            return frozenset()
-        return self.payer.terms.lookup | {LOOKUP_BY_ALL_PROXY}
+        return self.payer.terms.lookup if self.trap_is_the_users else frozenset()
 
     @property
     def outcome(self) -> Outcome:

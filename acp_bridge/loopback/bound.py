@@ -1,0 +1,39 @@
+"""A listening socket that is there before any event loop, and the address to hand out for it.
+
+Programs that are started meanwhile may connect at once: the kernel keeps them until a
+`acp_bridge.loopback.http.Listener` adopts the socket. Nothing heavy is imported here.
+"""
+
+import os
+import socket
+
+LOOPBACK = "127.0.0.1"
+_WAITING_CONNECTIONS = 128
+_TOKEN_BYTES = 32
+
+
+def bind_loopback() -> socket.socket:
+    """Listen on a free port of 127.0.0.1. Whoever does not hand the socket on closes it.
+
+    Raises:
+        OSError: no port is to be had.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.bind((LOOPBACK, 0))
+        listening.listen(_WAITING_CONNECTIONS)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def new_token() -> str:
+    """An unguessable part of a path: 256 random bits in hexadecimal."""
+    return os.urandom(_TOKEN_BYTES).hex()
+
+
+def address_of(listening: socket.socket, token: str) -> str:
+    """``http://127.0.0.1:PORT/TOKEN``, without a trailing slash."""
+    return f"http://{LOOPBACK}:{listening.getsockname()[1]}/{token}"
