@@ -11,7 +11,7 @@ registry together and holds no rule of its own.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -24,13 +24,22 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from anyio.streams.stapled import StapledObjectStream
 
 from acp_bridge.agent.ending import AgentExit
+from acp_bridge.agent.in_memory import InMemoryAgent, ServeClient
 from acp_bridge.agent.process import adopt_agent
-from acp_bridge.agent.spawn import Spawned
+from acp_bridge.agent.running import RunningAgent
 from acp_bridge.agent.versions import claude_version
 from acp_bridge.interceptors import interceptors
 from acp_bridge.log import Log
 from acp_bridge.modes import AgentKind, BillingMode
-from acp_bridge.preparation import ALL_LAYERS, Begun, Layers, Preparation, Surroundings, begin
+from acp_bridge.preparation import (
+    ALL_LAYERS,
+    Begun,
+    Layers,
+    Preparation,
+    Surroundings,
+    begin,
+    prepare_in_memory,
+)
 from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
 from acp_bridge.protocol.names import BRIDGE_STATUS
 from acp_bridge.protocol.relay import RelayCore
@@ -53,7 +62,8 @@ class Bridge:
 
     Args:
         settings: what the user asked for.
-        agent: the agent's command line, over the settings' own.
+        agent: the agent's command line, over the settings' own; or an agent in this process, an
+            async function (see `acp_bridge.agent.in_memory`), with which nothing is guaranteed.
         client: the client's byte streams; default is `stream`, in memory.
         command: the argv prefix by which a client can start this bridge again.
         environ: the environment to start from; default ``os.environ``.
@@ -72,7 +82,7 @@ class Bridge:
         self,
         settings: Settings,
         *,
-        agent: Sequence[str] | None = None,
+        agent: Sequence[str] | ServeClient | None = None,
         client: tuple[Receive, Send] | None = None,
         command: Sequence[str] = ("acp-bridge",),
         environ: Mapping[str, str] | None = None,
@@ -82,7 +92,7 @@ class Bridge:
         begun: Begun | None = None,
     ) -> None:
         self._settings = settings
-        self._agent_argv = agent
+        self._agent = agent
         self._client = client
         self._command = tuple(command)
         self._environ = environ
@@ -151,11 +161,10 @@ class Bridge:
     async def __aenter__(self) -> Self:
         stack = AsyncExitStack()
         try:
-            begun = await self._begin()
-            stack.callback(begun.preparation.directory.close)
-            self._preparation = begun.preparation
-            self._record = RunRecord.of(begun.preparation)
-            await self._start(stack, begun.spawned)
+            self._preparation, agent = await self._begin()
+            stack.callback(self._preparation.directory.close)
+            self._record = RunRecord.of(self._preparation)
+            await self._start(stack, agent)
         except BaseException as error:
             await _close(stack, error)
             raise
@@ -176,26 +185,33 @@ class Bridge:
             await self._ended.wait()
         await _close(self._cleanup, error)
 
-    async def _begin(self) -> Begun:
-        if self._begun is not None:
-            return self._begun
-        surroundings = Surroundings(
-            environ=dict(os.environ if self._environ is None else self._environ),
-            own_cwd=self._cwd,
-            layers=self._layers,
+    async def _begin(self) -> tuple[Preparation, AbstractAsyncContextManager[RunningAgent]]:
+        begun, agent = self._begun, self._agent
+        if begun is None:
+            surroundings = Surroundings(
+                environ=dict(os.environ if self._environ is None else self._environ),
+                own_cwd=self._cwd,
+                layers=self._layers,
+            )
+            if callable(agent):
+                prepare = partial(prepare_in_memory, self._settings, surroundings)
+                return await anyio.to_thread.run_sync(prepare), InMemoryAgent(agent)
+            begun = await anyio.to_thread.run_sync(
+                partial(begin, self._settings, surroundings, agent=agent)
+            )
+        running = adopt_agent(
+            begun.spawned, on_stderr_line=lambda line: self._log.info("agent", stderr=line)
         )
-        return await anyio.to_thread.run_sync(
-            partial(begin, self._settings, surroundings, agent=self._agent_argv)
-        )
+        return begun.preparation, running
 
-    async def _start(self, stack: AsyncExitStack, spawned: Spawned) -> None:
+    async def _start(
+        self, stack: AsyncExitStack, agent: AbstractAsyncContextManager[RunningAgent]
+    ) -> None:
         preparation, record = self._preparation, self._record
         tasks = await stack.enter_async_context(anyio.create_task_group())
         registrar = Registrar(preparation.directory, record)
         stack.push_async_callback(registrar.finish)
-        agent = await stack.enter_async_context(
-            adopt_agent(spawned, on_stderr_line=lambda line: self._log.info("agent", stderr=line))
-        )
+        running = await stack.enter_async_context(agent)
         if preparation.agent is not None:
             record.claude_version = claude_version(preparation.agent.claude)
         record.remove(preparation.removed)
@@ -206,12 +222,12 @@ class Bridge:
             self.mode,
             interceptors(preparation, self._command, self._layers),
             on_violation=self._settings.on_violation,
-            agent_kind=self._settings.agent_kind,
+            agent_kind=preparation.settings.agent_kind,
             max_client_line_bytes=preparation.longest_client_line,
             max_agent_line_bytes=self._settings.max_line_bytes,
         )
         self._relay = Relay(
-            core, agent, receive=receive, send=send, observe=self._observe, answer=self._answer
+            core, running, receive=receive, send=send, observe=self._observe, answer=self._answer
         )
         tasks.start_soon(self._run_relay)
 

@@ -142,6 +142,20 @@ def prepare(
     return _prepared(settings, surroundings, command)
 
 
+def prepare_in_memory(settings: Settings, surroundings: Surroundings) -> Preparation:
+    """Decide the run of an agent in this process, of which nothing is guaranteed.
+
+    Nothing is started, so there is no launch gate; the agent's kind is `AgentKind.OTHER`, whatever
+    the settings and the agent say.
+
+    Raises:
+        ConfigurationError: as `prepare`.
+    """
+    return _prepared(
+        settings.model_copy(update={"agent_kind": AgentKind.OTHER}), surroundings, None
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
     """A run whose agent is being started; `acp_bridge.bridge.Bridge` takes it over."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 
 from acp_bridge.agent.ending import AgentExit
-from acp_bridge.agent.process import Agent
+from acp_bridge.agent.running import RunningAgent
 from acp_bridge.protocol.commands import (
     Ask,
     CloseAgentInput,
@@ -100,7 +100,7 @@ class Relay:
     def __init__(  # noqa: PLR0913 - the two sides, what decides, and who is told
         self,
         core: RelayCore,
-        agent: Agent,
+        agent: RunningAgent,
         *,
         receive: Receive,
         send: Send,
