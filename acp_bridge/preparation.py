@@ -248,6 +248,7 @@ def _prepared(
                 directory.path,
                 claude=_claude(settings, command, surroundings.search_path),
                 nested_claude=find_own_claude(surroundings.search_path, [settings.state_dir]),
+                adapter_cache=_adapter_cache(settings.state_dir),
             )
             environment = launcher.environment
     except BaseException:
@@ -265,6 +266,16 @@ def _prepared(
         environment=environment,
         folders=folders,
     )
+
+
+def _adapter_cache(state_dir: Path) -> Path | None:
+    """Where Node may keep what it compiled of the adapter; None where it cannot be made."""
+    path = state_dir / "compiled"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError:
+        return None
+    return path
 
 
 def _heed_the_administrator(plan: LaunchPlan, folders: Folders) -> None:

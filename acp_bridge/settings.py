@@ -17,12 +17,12 @@ import platformdirs
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 
 from acp_bridge.errors import ConfigurationError
-from acp_bridge.late_import import imported_late
+from acp_bridge.importing import imported_late, without_plugins
 from acp_bridge.modes import AgentKind, BillingMode, Guard, OnViolation
 
 # The agent is started before an event loop is needed; pydantic-settings has a use for one only in
 # a command line of its own.
-with imported_late("asyncio"):
+with imported_late("asyncio"), without_plugins():
     from pydantic_settings import (
         BaseSettings,
         EnvSettingsSource,
@@ -59,7 +59,12 @@ class Settings(BaseSettings):
     """What the user asked for. Build it with `load_settings`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, env_file=None
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        env_file=None,
+        defer_build=True,  # until there are no plugins, below
     )
 
     mode: Annotated[BillingMode, BeforeValidator(_mode)] = Field(
@@ -124,6 +129,10 @@ class Settings(BaseSettings):
         single = (self.api_key, self.endpoint_token, self.endpoint_api_key)
         given = (secret for secret in (*single, *headers) if secret is not None)
         return tuple(secret.get_secret_value() for secret in given)
+
+
+with without_plugins():
+    Settings.model_rebuild()
 
 
 def config_path(environ: Mapping[str, str]) -> Path:

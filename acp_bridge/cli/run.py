@@ -29,9 +29,10 @@ def run(arguments: "Arguments") -> int:
     if arguments.cli is not None:
         return _hand_terminal_over(arguments, arguments.cli)
     from acp_bridge.agent.spawn import start_keeper  # noqa: PLC0415 - with its use
+    from acp_bridge.importing import without_collections  # noqa: PLC0415 - with its use
 
     # The keeper boots while settings are imported and read, and the run is prepared.
-    with start_keeper() as keeper:
+    with start_keeper() as keeper, without_collections():
         from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
         settings = load_settings(arguments.flags)

@@ -54,11 +54,18 @@ def is_channel(plan: Plan, name: str) -> bool:
 def scrub(plan: Plan, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment Claude Code gets: channels removed, the user's own and the plan's put back.
 
+    What the bridge gave to the adapter alone goes too, unless somebody changed it.
+
     Args:
         plan: the sealed plan with its values.
         environment: the environment to start from; it is not changed.
     """
-    scrubbed = {name: value for name, value in environment.items() if not is_channel(plan, name)}
+    for_adapter = plan["adapter_only"]
+    scrubbed = {
+        name: value
+        for name, value in environment.items()
+        if not is_channel(plan, name) and for_adapter.get(name) != value
+    }
     scrubbed.update(plan["own"])
     scrubbed.update(plan["set"])
     search_path = plan["search_path"]

@@ -1,6 +1,5 @@
 """Making one script of the launch gate's modules and the sealed plan."""
 
-import ast
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ PARTS = (gate_arguments, gate_telemetry, gate)
 """The gate's modules. Each uses names of those before it; no two have one name for two things."""
 
 _FUTURE = "from __future__ import annotations"
+_OWN_IMPORTS = ("from acp_bridge.", "from __future__ ")
 
 
 def gate_source(sealed: Mapping[str, Any]) -> str:
@@ -23,14 +23,16 @@ def gate_source(sealed: Mapping[str, Any]) -> str:
 
 
 def _without_own_imports(module: ModuleType) -> str:
-    """A module's source without what the other parts and the first line bring."""
-    path = Path(str(module.__file__))
-    text = path.read_text(encoding="utf-8")
-    lines = text.splitlines()
-    for node in ast.parse(text).body:
-        package = node.module if isinstance(node, ast.ImportFrom) else None
-        if package is not None and package.split(".")[0] in ("acp_bridge", "__future__"):
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (
-                (node.end_lineno or node.lineno) - node.lineno + 1
-            )
-    return "\n".join(lines)
+    """A module's source without what the other parts and the first line bring.
+
+    Told by how ruff formats an import, since parsing three modules takes 5 ms of every start.
+    """
+    lines = Path(str(module.__file__)).read_text(encoding="utf-8").splitlines()
+    kept = []
+    within = False
+    for line in lines:
+        begins = line.startswith(_OWN_IMPORTS)
+        if not (begins or within):
+            kept.append(line)
+        within = line.endswith("(") if begins else within and line != ")"
+    return "\n".join(kept)

@@ -110,7 +110,12 @@ class _Folder:
 
 
 def write_launcher(
-    plan: LaunchPlan, run_dir: Path, *, claude: Path, nested_claude: Path | None = None
+    plan: LaunchPlan,
+    run_dir: Path,
+    *,
+    claude: Path,
+    nested_claude: Path | None = None,
+    adapter_cache: Path | None = None,
 ) -> Launcher:
     """Write the gate of a run.
 
@@ -119,6 +124,7 @@ def write_launcher(
         run_dir: the run's private directory; made 0700 if it is not there.
         claude: the Claude Code executable for the adapter's sessions.
         nested_claude: the user's own, for calls from the agent's shell; default ``claude``.
+        adapter_cache: where Node may keep what it compiled of the adapter.
 
     Raises:
         AgentError: the executable is missing, or the directory cannot be written.
@@ -131,7 +137,9 @@ def write_launcher(
             )
     folder = _Folder(run_dir.absolute() / "launch")
     try:
-        return _write_all(plan, folder, claude.absolute(), (nested_claude or claude).absolute())
+        targets = {"agent": str(claude.absolute())}
+        targets["nested"] = str((nested_claude or claude).absolute())
+        return _write_all(plan, folder, targets, _adapter_only(plan, adapter_cache))
     except OSError as exc:
         raise AgentError(
             f"the run directory {run_dir} cannot be written: {exc.strerror}",
@@ -139,14 +147,27 @@ def write_launcher(
         ) from exc
 
 
-def _write_all(plan: LaunchPlan, folder: _Folder, claude: Path, nested: Path) -> Launcher:
+def _adapter_only(plan: LaunchPlan, adapter_cache: Path | None) -> dict[str, str]:
+    name = plan.channels.roles["adapter_cache"]
+    if adapter_cache is None or name in plan.inherited:
+        return {}
+    return {name: str(adapter_cache)}
+
+
+def _write_all(
+    plan: LaunchPlan,
+    folder: _Folder,
+    targets: Mapping[str, str],
+    adapter_only: Mapping[str, str],
+) -> Launcher:
     for path in (folder.root, folder.bin_dir, folder.executable.parent, folder.settings):
         _make_folder(path)
     for path in (folder.telemetry, folder.empty, folder.trial):
         _make_folder(path)
     values = _values(plan, folder)
     values_text = json.dumps(values, sort_keys=True)
-    sealed = _sealed(plan, folder, {"agent": str(claude), "nested": str(nested)})
+    sealed = _sealed(plan, folder, targets)
+    sealed["adapter_only"] = dict(adapter_only)
     sealed["values_sha256"] = hashlib.sha256(values_text.encode()).hexdigest()
     nested_program = folder.bin_dir / PROGRAM
     _write(folder.values, values_text, 0o600)
@@ -157,6 +178,7 @@ def _write_all(plan: LaunchPlan, folder: _Folder, claude: Path, nested: Path) ->
     files = (folder.values, folder.gate, folder.shell_file, folder.executable, nested_program)
     environment = gate.scrub({**sealed, **values}, plan.inherited)
     environment.update(plan.channels.adapter_sets)
+    environment.update(adapter_only)
     return Launcher(
         executable=folder.executable,
         bin_dir=folder.bin_dir,

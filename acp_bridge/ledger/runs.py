@@ -48,7 +48,8 @@ class RunDirectory:
         """
         path = state_dir / "runs" / run_id
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.mkdir(exist_ok=True, mode=0o700)
             path.mkdir(mode=0o700)
             lock = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as exc:

@@ -146,6 +146,7 @@ def make_gate(  # noqa: PLR0913 — each is a part of the plan that some test va
     upstream: str | None = UPSTREAM,
     channels: Channels = CHANNELS,
     telemetry_url: str | None = None,
+    adapter_cache: Path | None = None,
 ) -> Gate:
     """Lay out a home, a project and a run under a folder, and write the run's gate."""
     home = folder / "home"
@@ -163,7 +164,7 @@ def make_gate(  # noqa: PLR0913 — each is a part of the plan that some test va
         telemetry_url=telemetry_url,
     )
     stand_in = make_stand_in(folder / "stand-in")
-    launcher = write_launcher(plan, folder / "run", claude=stand_in)
+    launcher = write_launcher(plan, folder / "run", claude=stand_in, adapter_cache=adapter_cache)
     return Gate(plan, launcher, stand_in, cwd)
 
 

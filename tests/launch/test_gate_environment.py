@@ -90,6 +90,25 @@ def test_the_adapter_gets_the_same_environment_and_acp_v1(
     assert adapter["PATH"].startswith(f"{gate.launcher.bin_dir}:")
 
 
+def test_the_adapter_alone_gets_a_folder_for_what_node_compiled(tmp_path: Path) -> None:
+    gate = make_gate(tmp_path, adapter_cache=tmp_path / "compiled")
+    cache = {"NODE_COMPILE_CACHE": str(tmp_path / "compiled")}
+
+    assert cache.items() <= gate.launcher.environment.items()
+    assert cache.keys().isdisjoint(gate.start("-p", "hi").environment)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_folder_of_the_users_own_for_what_node_compiled_stays(
+    tmp_path: Path, *, later: bool
+) -> None:
+    own = {"NODE_COMPILE_CACHE": "/of/the/user"}
+    gate = make_gate(tmp_path, inherited={} if later else own, adapter_cache=tmp_path / "compiled")
+    environ = {**gate.launcher.environment, **own} if later else gate.launcher.environment
+
+    assert own.items() <= gate.start("-p", "hi", environ=environ).environment.items()
+
+
 def test_a_nested_call_is_scrubbed_again(tmp_path: Path) -> None:
     gate = make_gate(tmp_path)
     leak = {"ANTHROPIC_API_KEY": "sk-ant-api03-FAKE-leak", "CLAUDE_CONFIG_DIR": "/elsewhere"}

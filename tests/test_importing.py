@@ -1,4 +1,4 @@
-"""A module that is imported late costs nothing until it is used."""
+"""What is imported before the agent's start costs little."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def test_settings_are_read_without_an_event_loop() -> None:
 )
 def test_what_was_left_out_is_there_when_it_is_used(use: str) -> None:
     code = f"""
-from acp_bridge.late_import import imported_late
+from acp_bridge.importing import imported_late
 import sys
 with imported_late("json"):
     import json as later
@@ -50,10 +50,38 @@ assert again is json
 
 def test_it_may_be_used_while_it_is_left_out() -> None:
     code = """
-from acp_bridge.late_import import imported_late
+from acp_bridge.importing import imported_late
 with imported_late("json"):
     from json import dumps
     import json
 assert json.dumps is dumps
+"""
+    assert python(code) == ""
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_no_garbage_is_looked_for_within_the_block(*, was_on: bool) -> None:
+    code = f"""
+import gc
+from acp_bridge.importing import without_collections
+(gc.enable if {was_on} else gc.disable)()
+with without_collections():
+    assert not gc.isenabled()
+assert gc.isenabled() is {was_on}
+assert gc.get_freeze_count() > 0
+"""
+    assert python(code) == ""
+
+
+@pytest.mark.parametrize("own", [None, "some_plugin"])
+def test_settings_are_read_without_plugins_and_the_users_own_choice_stays(own: str | None) -> None:
+    code = f"""
+import os
+own = {own!r}
+if own: os.environ["PYDANTIC_DISABLE_PLUGINS"] = own
+import pydantic.plugin._loader as loader
+import acp_bridge.settings
+assert loader._plugins is None, "plugins were looked for"
+assert os.environ.get("PYDANTIC_DISABLE_PLUGINS") == own
 """
     assert python(code) == ""
