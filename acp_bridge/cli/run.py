@@ -44,9 +44,11 @@ def run(arguments: "Arguments") -> int:
         begun = begin(settings, Surroundings(), agent=agent, keeper=keeper)
     # The agent boots while the event loop and what the relay needs are being imported.
     with contextlib.closing(begun.preparation.directory):
+        from acp_bridge.allocation import reuse_freed_blocks  # noqa: PLC0415 - with its use
         from acp_bridge.cli.banner import show_banner  # noqa: PLC0415 - heavy
         from acp_bridge.supervisor import serve_stdio  # noqa: PLC0415 - heavy
 
+        reuse_freed_blocks()
         return serve_stdio(
             begun,
             log=log,

@@ -56,7 +56,8 @@ class LineSplitter:
     def __init__(self, max_line_bytes: int, *, head_bytes: int = 4096) -> None:
         self._limit = max_line_bytes
         self._head_bytes = min(head_bytes, max_line_bytes)
-        self._parts: list[bytes] = []
+        # Views of the chunks: a long line is copied once, when it is whole.
+        self._parts: list[bytes | memoryview] = []
         self._pending = 0
         self._discarding = False
 
@@ -69,7 +70,7 @@ class LineSplitter:
             return found
         start = 0
         if self._discarding or self._parts:
-            self._finish_pending(data[:first], found)
+            self._finish_pending(memoryview(data)[:first], found)
             start, first = first, data.find(_LF, first) + 1
         if first:
             last = data.rfind(_LF) + 1
@@ -82,7 +83,7 @@ class LineSplitter:
                 found += map(self._judge, Lines(together).each())
             start = last
         if start < len(data):
-            self._keep(data[start:], found)
+            self._keep(memoryview(data)[start:], found)
         return found
 
     def flush(self) -> list[Piece]:
@@ -93,7 +94,7 @@ class LineSplitter:
         self._discarding = False
         return found
 
-    def _finish_pending(self, rest: bytes, found: list[Piece]) -> None:
+    def _finish_pending(self, rest: bytes | memoryview, found: list[Piece]) -> None:
         if self._discarding:
             self._discarding = False
             return
@@ -102,7 +103,7 @@ class LineSplitter:
         self._forget_pending()
         found.append(self._judge(line))
 
-    def _keep(self, tail: bytes, found: list[Piece]) -> None:
+    def _keep(self, tail: bytes | memoryview, found: list[Piece]) -> None:
         if self._discarding or not tail:
             return
         self._parts.append(tail)
