@@ -23,13 +23,17 @@ from anyio.abc import ObjectStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from anyio.streams.stapled import StapledObjectStream
 
+from acp_bridge import __version__
 from acp_bridge.agent.ending import AgentExit
 from acp_bridge.agent.in_memory import InMemoryAgent, ServeClient
 from acp_bridge.agent.process import adopt_agent
 from acp_bridge.agent.running import RunningAgent
 from acp_bridge.agent.versions import claude_version
 from acp_bridge.interceptors import interceptors
+from acp_bridge.ledger.report import GroupKey
 from acp_bridge.log import Log
+from acp_bridge.loopback.bound import BoundAddress
+from acp_bridge.metered_run import MeteredRun
 from acp_bridge.modes import AgentKind, BillingMode
 from acp_bridge.preparation import (
     ALL_LAYERS,
@@ -40,17 +44,20 @@ from acp_bridge.preparation import (
     begin,
     prepare_in_memory,
 )
+from acp_bridge.protocol import names
 from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
-from acp_bridge.protocol.names import BRIDGE_STATUS
 from acp_bridge.protocol.relay import RelayCore
+from acp_bridge.receipt_document import run_receipt, session_receipt
 from acp_bridge.registrar import Registrar
 from acp_bridge.relay import Receive, Relay, Send
 from acp_bridge.run_record import RunRecord
+from acp_bridge.run_usage import DEFAULT_GROUPS
 from acp_bridge.settings import Settings
 
 SCHEMA_VERSION = 1
 _BUFFERED_CHUNKS = 16
 
+_Begun = tuple[Preparation, AbstractAsyncContextManager[RunningAgent], BoundAddress | None]
 _MemoryEnd = MemoryObjectReceiveStream[bytes] | MemoryObjectSendStream[bytes]
 
 
@@ -107,6 +114,7 @@ class Bridge:
         self._callers_ends: tuple[_MemoryEnd, ...] = ()
         self._preparation: Preparation
         self._record: RunRecord
+        self._metered: MeteredRun
 
     @property
     def mode(self) -> BillingMode:
@@ -127,6 +135,39 @@ class Bridge:
     def status(self) -> dict[str, Any]:
         """The run's entry in ``acp-bridge status --json``."""
         return self._record.document()
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """What the run has used so far, as ``acp-bridge usage --json --run RUN_ID`` prints it."""
+        return self._metered.usage(DEFAULT_GROUPS)
+
+    def usage_by(self, *keys: GroupKey) -> dict[str, Any]:
+        """The same, grouped by mode, session, model or state, or by several of them."""
+        return self._metered.usage(keys)
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        """The run's evidence, usage and decisions so far in one document."""
+        return run_receipt(
+            self.status,
+            by_model=self.usage_by(GroupKey.MODEL),
+            by_state=self.usage_by(GroupKey.STATE),
+            bridge_version=__version__,
+        )
+
+    def receipt_of(self, session_id: str) -> dict[str, Any]:
+        """The same of one session of the client.
+
+        Raises:
+            KeyError: the run has no such session.
+        """
+        return session_receipt(
+            self.status,
+            session_id,
+            by_model=self.usage_by(GroupKey.SESSION, GroupKey.MODEL),
+            by_state=self.usage_by(GroupKey.SESSION, GroupKey.STATE),
+            bridge_version=__version__,
+        )
 
     @property
     def removed(self) -> list[tuple[str, str]]:
@@ -161,9 +202,10 @@ class Bridge:
     async def __aenter__(self) -> Self:
         stack = AsyncExitStack()
         try:
-            self._preparation, agent = await self._begin()
+            self._preparation, agent, telemetry = await self._begin()
             stack.callback(self._preparation.directory.close)
             self._record = RunRecord.of(self._preparation)
+            self._metered = MeteredRun(self._preparation, self._record, telemetry, self._log)
             await self._start(stack, agent)
         except BaseException as error:
             await _close(stack, error)
@@ -185,7 +227,7 @@ class Bridge:
             await self._ended.wait()
         await _close(self._cleanup, error)
 
-    async def _begin(self) -> tuple[Preparation, AbstractAsyncContextManager[RunningAgent]]:
+    async def _begin(self) -> _Begun:
         begun, agent = self._begun, self._agent
         if begun is None:
             surroundings = Surroundings(
@@ -195,14 +237,14 @@ class Bridge:
             )
             if callable(agent):
                 prepare = partial(prepare_in_memory, self._settings, surroundings)
-                return await anyio.to_thread.run_sync(prepare), InMemoryAgent(agent)
+                return await anyio.to_thread.run_sync(prepare), InMemoryAgent(agent), None
             begun = await anyio.to_thread.run_sync(
                 partial(begin, self._settings, surroundings, agent=agent)
             )
         running = adopt_agent(
             begun.spawned, on_stderr_line=lambda line: self._log.info("agent", stderr=line)
         )
-        return begun.preparation, running
+        return begun.preparation, running, begun.telemetry
 
     async def _start(
         self, stack: AsyncExitStack, agent: AbstractAsyncContextManager[RunningAgent]
@@ -211,6 +253,7 @@ class Bridge:
         tasks = await stack.enter_async_context(anyio.create_task_group())
         registrar = Registrar(preparation.directory, record)
         stack.push_async_callback(registrar.finish)
+        await stack.enter_async_context(self._metered.metering(tasks))
         running = await stack.enter_async_context(agent)
         if preparation.agent is not None:
             record.claude_version = claude_version(preparation.agent.claude)
@@ -252,6 +295,7 @@ class Bridge:
 
     def _observe(self, fact: Fact) -> None:
         self._record.see(fact)
+        self._metered.see(fact)
         match fact:
             case Contradicted(reason, sentence):
                 self._log.warning("violation", reason=str(reason), detail=sentence)
@@ -265,9 +309,13 @@ class Bridge:
                 self._log.debug("fact", fact=repr(fact))
 
     def _answer(self, method: str) -> bytes | None:
-        if method != BRIDGE_STATUS:
-            return None
-        document = {"schema_version": SCHEMA_VERSION, "bridges": [self.status]}
+        match method:
+            case names.BRIDGE_STATUS:
+                document = {"schema_version": SCHEMA_VERSION, "bridges": [self.status]}
+            case names.BRIDGE_USAGE:
+                document = self.usage
+            case _:
+                return None
         return json.dumps(document).encode()
 
 

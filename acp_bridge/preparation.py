@@ -24,6 +24,7 @@ from acp_bridge.launch.managed import contradictions, resolve_managed_settings
 from acp_bridge.launch.plan import LaunchPlan, make_plan
 from acp_bridge.launch.settings_files import Folders, survey
 from acp_bridge.ledger.runs import RunDirectory, new_run_id, sweep
+from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.modes import AgentKind, BillingMode
 from acp_bridge.settings import ANTHROPIC_API, PREFIX, Settings
 
@@ -124,7 +125,11 @@ class Surroundings:
 
 
 def prepare(
-    settings: Settings, surroundings: Surroundings, *, agent: Sequence[str] | None = None
+    settings: Settings,
+    surroundings: Surroundings,
+    *,
+    agent: Sequence[str] | None = None,
+    telemetry_url: str | None = None,
 ) -> Preparation:
     """Decide the run of an ACP agent and write its launch gate.
 
@@ -132,6 +137,7 @@ def prepare(
         settings: what the user asked for.
         surroundings: what the run is started from.
         agent: the agent's command line, over the settings' own.
+        telemetry_url: where Claude Code's own telemetry is to go; None leaves it alone.
 
     Raises:
         AgentError: the agent or Claude Code is missing.
@@ -139,7 +145,7 @@ def prepare(
         RefusedError: the administrator's settings contradict the mode.
     """
     command = _find_agent(agent or settings.agent, surroundings.search_path)
-    return _prepared(settings, surroundings, command)
+    return _prepared(settings, surroundings, command, telemetry_url)
 
 
 def prepare_in_memory(settings: Settings, surroundings: Surroundings) -> Preparation:
@@ -158,10 +164,15 @@ def prepare_in_memory(settings: Settings, surroundings: Surroundings) -> Prepara
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A run whose agent is being started; `acp_bridge.bridge.Bridge` takes it over."""
+    """A run whose agent is being started; `acp_bridge.bridge.Bridge` takes it over.
+
+    Attributes:
+        telemetry: where Claude Code's telemetry goes; None if nobody is to receive it.
+    """
 
     preparation: Preparation
     spawned: Spawned
+    telemetry: BoundAddress | None = None
 
 
 def begin(
@@ -182,12 +193,33 @@ def begin(
     Raises:
         BridgeError: as `prepare`; or the agent cannot be started.
     """
-    preparation = prepare(settings, surroundings, agent=agent)
-    if preparation.agent is None:
-        raise AgentError("no agent was prepared", hint="this is a defect; please report it")
+    telemetry = _receiver_address(settings)
     try:
-        spawned = spawn_agent(
-            preparation.agent.argv,
+        url = None if telemetry is None else telemetry.url
+        preparation = prepare(settings, surroundings, agent=agent, telemetry_url=url)
+        return Begun(preparation, _spawned(preparation, surroundings, keeper), telemetry)
+    except BaseException:
+        if telemetry is not None:
+            telemetry.close()
+        raise
+
+
+def _receiver_address(settings: Settings) -> BoundAddress | None:
+    """Where telemetry is to go; without a free port the meter does without it."""
+    if settings.agent_kind is AgentKind.OTHER:
+        return None
+    try:
+        return BoundAddress.reserve()
+    except OSError:
+        return None
+
+
+def _spawned(
+    preparation: Preparation, surroundings: Surroundings, keeper: WaitingKeeper | None
+) -> Spawned:
+    try:
+        return spawn_agent(
+            _agent_of(preparation).argv,
             env=preparation.environment,
             cwd=surroundings.own_cwd,
             keeper=keeper,
@@ -195,7 +227,12 @@ def begin(
     except BaseException:
         preparation.directory.close()
         raise
-    return Begun(preparation, spawned)
+
+
+def _agent_of(preparation: Preparation) -> AgentCommand:
+    if preparation.agent is None:
+        raise AgentError("no agent was prepared", hint="this is a defect; please report it")
+    return preparation.agent
 
 
 def prepare_command(settings: Settings, surroundings: Surroundings) -> Preparation:
@@ -220,7 +257,10 @@ def _find_agent(command: Sequence[str] | None, search_path: str) -> AgentCommand
 
 
 def _prepared(
-    settings: Settings, surroundings: Surroundings, command: AgentCommand | None
+    settings: Settings,
+    surroundings: Surroundings,
+    command: AgentCommand | None,
+    telemetry_url: str | None = None,
 ) -> Preparation:
     environ = surroundings.environ
     channels = load_channels()
@@ -233,6 +273,8 @@ def _prepared(
         credential=_credential(settings, environ.get(channels.roles["api_key"])),
         upstream=_upstream(settings),
         files=survey(channels, folders, surroundings.cwd),
+        telemetry_url=telemetry_url,
+        suggestions=settings.suggestions == "keep",
     )
     if is_claude:
         _heed_the_administrator(plan, folders)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from acp_bridge.ledger.records import EvidenceRow, RunRow, ViolationRow
 from acp_bridge.modes import AgentKind, BillingMode, Bucket, CredentialClass, Guard
 from acp_bridge.preparation import Preparation
 from acp_bridge.protocol.evidence import Evidence, EvidenceKind
@@ -40,6 +41,9 @@ class RunRecord:
         clock: wall time, aware UTC.
         wall_time: the wall time of a moment on the relay's monotonic clock (seconds).
         changed: called after each change, so that the registry can be written.
+        noted: given each piece of evidence and each violation, for the ledger.
+        usage_of: what a session of the client has used so far.
+        metering: how the meter does.
         removed: channels that were removed, and where each came from.
     """
 
@@ -54,6 +58,9 @@ class RunRecord:
     started_at: datetime
     guarantees: str = GUARANTEES_ENFORCED
     changed: Callable[[], None] = lambda: None
+    noted: Callable[[EvidenceRow | ViolationRow], None] = lambda _: None
+    usage_of: Callable[[str], dict[str, Any] | None] = lambda _: None
+    metering: Callable[[], dict[str, Any] | None] = lambda: None
     agent_name: str | None = None
     agent_version: str | None = None
     claude_version: str | None = None
@@ -155,8 +162,28 @@ class RunRecord:
             # The wire is seen by the wire guard alone; until it runs there is nothing to count.
             "wire": {"presented": {}, "attached": {}},
             "violations": list(self.violations),
-            "sessions": list(self.sessions.values()),
+            "sessions": [
+                {**session, "usage": self.usage_of(session_id)}
+                for session_id, session in self.sessions.items()
+            ],
+            "metering": self.metering(),
         }
+
+    def row(self) -> RunRow:
+        """The run as the ledger stores it."""
+        return RunRow(
+            run_id=self.run_id,
+            mode=self.mode,
+            credential_class=self.credential_class,
+            bucket=self.bucket,
+            guard=self.guard,
+            guarantees=self.guarantees,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            agent_name=self.agent_name,
+            agent_version=self.agent_version,
+            claude_version=self.claude_version,
+        )
 
     def _see_evidence(self, evidence: Evidence) -> None:
         at = self.wall_time(evidence.at)
@@ -167,21 +194,17 @@ class RunRecord:
     def _add_evidence(
         self, kind: EvidenceKind, source: str, at: datetime, *, value: str, verdict: str
     ) -> None:
-        self.evidence.append(
-            {
-                "kind": str(kind),
-                "source": str(source),
-                "at": at.isoformat(),
-                "value": value,
-                "verdict": str(verdict),
-            }
-        )
+        seen = {"kind": str(kind), "source": str(source), "value": value, "verdict": str(verdict)}
+        self.evidence.append({**seen, "at": at.isoformat()})
         del self.evidence[:-KEPT_EVIDENCE]
+        self.noted(EvidenceRow(run_id=self.run_id, at=at, **seen))
 
     def _add_violation(self, reason: str, detail: str) -> None:
-        violation = {"reason": str(reason), "at": self._now().isoformat(), "detail": detail}
+        at = self._now()
+        violation = {"reason": str(reason), "at": at.isoformat(), "detail": detail}
         self.violations.append(violation)
         del self.violations[:-KEPT_VIOLATIONS]
+        self.noted(ViolationRow(run_id=self.run_id, at=at, reason=str(reason), detail=detail))
 
     def _see_session(self, session_id: str, cwd: str | None, model: str | None) -> None:
         self.sessions.pop(session_id, None)
@@ -189,8 +212,6 @@ class RunRecord:
             "session_id": session_id,
             "cwd": cwd,
             "model": model,
-            # Metering is not part of this version: what is not counted is null, never 0.
-            "usage": None,
         }
         while len(self.sessions) > KEPT_SESSIONS:
             del self.sessions[next(iter(self.sessions))]

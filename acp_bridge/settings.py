@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     upstream_url: str | None = Field(None, description="where modes A and B send model requests")
     guard: Guard = Field(Guard.OFF, description="the wire guard: only off in this version")
     on_violation: OnViolation = Field(OnViolation.BLOCK, description="block or warn")
+    suggestions: Literal["keep", "off"] = Field(
+        "keep", description="keep, or off: no prompt suggestions, which nobody typed"
+    )
     max_line_bytes: int = Field(
         256 * 1024 * 1024, ge=1024, description="the longest ACP line that is passed on"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 
 from acp_bridge.bridge import Bridge
-from acp_bridge.cli.headless import hold
+from acp_bridge.cli.headless import hold, show_usage
 from acp_bridge.errors import ConfigurationError
 from acp_bridge.log import Log
 from acp_bridge.loopback.endpoint import EmbeddedEndpoint
@@ -83,6 +83,7 @@ async def _show(mode: BillingMode, flags: Mapping[str, str], agent: Sequence[str
             classes = ", ".join(f"{seen.count(name)} x {name}" for name in sorted(set(seen)))
             write_stderr(f"endpoint    saw {classes or 'nothing'}\n")
             write_stderr(f"elsewhere   {_describe_refused(sink)}\n")
+            show_usage(bridge)
     held = bool(seen) and set(seen) <= {expected, "none"}
     write_stderr("result      " + ("the mode held\n" if held else "THE MODE DID NOT HOLD\n"))
     return status if held else 1

@@ -10,6 +10,8 @@ import anyio
 from acp_bridge.bridge import Bridge
 from acp_bridge.cli.conversation import AgentEndedError, Conversation
 from acp_bridge.errors import BridgeError
+from acp_bridge.inspect.usage import render
+from acp_bridge.ledger.report import GroupKey
 from acp_bridge.log import Log
 from acp_bridge.settings import Settings
 from acp_bridge.signals import unless_signalled
@@ -38,7 +40,9 @@ def ask(  # noqa: PLR0913 - the options of the command
 
     async def conversation() -> int:
         async with Bridge(settings, agent=agent, cwd=cwd, log=Log.of(settings)) as bridge:
-            return await hold(bridge, prompt, cwd=cwd, model=model, approve=approve)
+            status = await hold(bridge, prompt, cwd=cwd, model=model, approve=approve)
+        show_usage(bridge)
+        return status
 
     return anyio.run(unless_signalled, conversation)
 
@@ -102,6 +106,11 @@ class _Answer:
             self.print("\n")
         if self._broken is not None:
             raise self._broken
+
+
+def show_usage(bridge: Bridge) -> None:
+    """Write the table of what was used; the bridge has been left, so it is settled."""
+    write_stderr("\n" + render(bridge.usage, bridge.usage_by(GroupKey.STATE)))
 
 
 def mode_and_evidence(status: Mapping[str, Any]) -> str:

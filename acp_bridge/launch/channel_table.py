@@ -35,6 +35,7 @@ class Channels:
     launch_forms: tuple[LaunchForm, ...]
     common_sets: Mapping[str, str]
     adapter_sets: Mapping[str, str]
+    suggestions_off: Mapping[str, str]
     roles: Mapping[str, str]
     trial: Trial
     telemetry: Telemetry

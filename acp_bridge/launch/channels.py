@@ -103,6 +103,7 @@ def parse_channels(text: str, *, origin: str = CHANNELS_FILE) -> Channels:
         launch_forms=tuple(_launch_form(row) for row in table.rows("launch")),
         common_sets=table.row("common").texts("set"),
         adapter_sets=table.row("common").texts("adapter_set"),
+        suggestions_off=table.row("suggestions").texts("off"),
         roles=table.row("roles").all_texts(),
         trial=_trial(table.row("trial")),
         telemetry=_telemetry(table),

@@ -94,6 +94,7 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
     stands_in: bool = False,
     files: Survey | None = None,
     telemetry_url: str | None = None,
+    suggestions: bool = True,
 ) -> LaunchPlan:
     """Decide a run. Nothing is read or written here.
 
@@ -110,6 +111,7 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
         files: what the settings files hold.
         telemetry_url: ``http://127.0.0.1:PORT/TOKEN`` of the bridge's telemetry receiver; None
             leaves Claude Code's telemetry alone. It is never in argv.
+        suggestions: whether Claude Code may ask for prompt suggestions, if the user lets it.
 
     Raises:
         ConfigurationError: mode, credential and upstream do not go together.
@@ -126,6 +128,8 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
     sets, run_sets = _sets(
         channels, launch, _slots(credential, upstream, stands_in=stands_in), own_pins
     )
+    asked_for = {} if suggestions else dict(channels.suggestions_off)
+    sets.update(asked_for)
     own = _own(channels, mode, inherited)
     secrets = set(credential.slots.values() if credential else ())
     if upstream_is_secret and upstream:
@@ -140,7 +144,7 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
         bucket=_BUCKETS[mode],
         upstream=upstream,
         agent_environment={**kept, **own, **sets, **channels.adapter_sets},
-        pins=_pins(channels, sets, own_pins, secrets),
+        pins=_pins(channels, sets, own_pins, secrets, asked_for),
         removed=removed,
         api_key_found=mode is not BillingMode.API_KEY
         and any(item.channel == channels.roles["api_key"] for item in removed),
@@ -234,8 +238,9 @@ def _pins(
     sets: Mapping[str, str],
     own_pins: Mapping[str, str],
     secrets: set[str],
+    asked_for: Mapping[str, str],
 ) -> dict[str, Any]:
-    env: dict[str, str] = {}
+    env = dict(asked_for)
     for row in channels.variables:
         if row.is_pattern:
             continue

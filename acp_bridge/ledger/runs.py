@@ -97,6 +97,11 @@ def read_runs(state_dir: Path) -> list[dict[str, Any]]:
     return documents
 
 
+def is_alive(state_dir: Path, run_id: str) -> bool:
+    """Whether a run lives; one that is not recorded does not."""
+    return bool(_RUN_ID.fullmatch(run_id)) and _is_alive(state_dir / "runs" / run_id)
+
+
 def sweep(state_dir: Path, now: datetime) -> None:
     """Take launchers and credentials of dead runs off the disk, and runs of `KEEP_ENDED` ago."""
     for path in _run_directories(state_dir):

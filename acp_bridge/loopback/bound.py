@@ -6,6 +6,7 @@ Programs that are started meanwhile may connect at once: the kernel keeps them u
 
 import os
 import socket
+from dataclasses import dataclass, field
 
 LOOPBACK = "127.0.0.1"
 _WAITING_CONNECTIONS = 128
@@ -37,3 +38,34 @@ def new_token() -> str:
 def address_of(listening: socket.socket, token: str) -> str:
     """``http://127.0.0.1:PORT/TOKEN``, without a trailing slash."""
     return f"http://{LOOPBACK}:{listening.getsockname()[1]}/{token}"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundAddress:
+    """An address to hand out before anybody serves it.
+
+    Attributes:
+        socket: listening already; closed by whoever serves it, or by `close`.
+        token: what a request has to carry in its path.
+    """
+
+    socket: socket.socket
+    token: str = field(repr=False)
+
+    @classmethod
+    def reserve(cls) -> "BoundAddress":
+        """Take a free port and a new token.
+
+        Raises:
+            OSError: no port is to be had.
+        """
+        return cls(bind_loopback(), new_token())
+
+    @property
+    def url(self) -> str:
+        """The address with the token in it, without a trailing slash."""
+        return address_of(self.socket, self.token)
+
+    def close(self) -> None:
+        """Give the port back; may be repeated."""
+        self.socket.close()

@@ -25,9 +25,11 @@ GRACE_SECONDS = 5.0
 """How long after a turn telemetry may stay silent; it is exported several times a second."""
 
 _REMEMBERED = 20_000
-# A suggestion that is not aborted is told within that time; and before two answers of the main
-# loop Claude Code asks for none.
+# A suggestion that is not aborted is told within that time. Claude Code asks for none while the
+# conversation holds fewer than two answers; those that were cut off or failed are answers too.
 _SUGGESTION = timedelta(seconds=30)
+# A title is asked for once in a session, with its first prompt (2.1.316).
+_TITLE = timedelta(seconds=30)
 _ANSWERS_BEFORE_SUGGESTIONS = 2
 _NOTHING = TurnUsage(None, {})
 
@@ -90,6 +92,7 @@ class Meter:
             return
         base = opened_with or (None if continued else Reading(session_id))
         account = SessionAccount(session_id, session_id, base, continued=continued)
+        account.titled = continued if known is None else known.titled
         if base is not None:
             costs = [spent.cost_micros for spent in base.models.values()]
             account.cost_before = sum(cost for cost in costs if cost is not None)
@@ -145,6 +148,8 @@ class Meter:
                     entries += self._request(account, event, at)
                 case PromptSeen():
                     entries += self._aborted_suggestion(account, event.at or at)
+                    account.prompts += 1
+                    account.prompted_at = account.prompted_at or event.at or at
                     if event.prompt_id is not None:
                         session_id = account.client_session_id
                         self._turns.bind(event.prompt_id, session_id, event.at or at)
@@ -168,6 +173,11 @@ class Meter:
         self._pending = [pending for pending in self._pending if pending.due > at]
         return [entry for pending in due for entry in self._fall_back(pending)]
 
+    def session_closed(self, session_id: str, at: datetime) -> list[UsageEntry]:
+        """A session's process is gone, and its last telemetry has been seen."""
+        account = self._accounts.get(session_id)
+        return [] if account is None or account.closed else self._cancelled(account, at)
+
     def agent_ended(self, at: datetime) -> list[UsageEntry]:
         """The agent's processes are gone, and their last telemetry has been seen."""
         entries = [entry for pending in self._pending for entry in self._fall_back(pending)]
@@ -175,7 +185,7 @@ class Meter:
         for account in list(self._accounts.values()):
             late = _Pending(at, at, account.client_session_id, None, _NOTHING)
             if not account.closed:
-                entries += self._aborted_suggestion(account, at)
+                entries += self._cancelled(account, at)
                 entries += self._count_by_agent(account, late)
         return entries
 
@@ -228,6 +238,8 @@ class Meter:
             account.last_answer = LastAnswer(ended, event.model, event.prompt_id, turn)
         elif label is AskedBy.SUGGESTION:
             account.last_answer = None
+        elif label is AskedBy.TITLE:
+            account.titled = True
         if account.closed or (account.counted_until and ended <= account.counted_until):
             return []
         # Without an id of the provider, the event's own place in its process.
@@ -284,12 +296,35 @@ class Meter:
             ],
         )
 
+    def _cancelled(self, account: SessionAccount, at: datetime) -> list[UsageEntry]:
+        """What may have been asked for when the process ended, and nobody told."""
+        return [*self._aborted_suggestion(account, at), *self._aborted_title(account, at)]
+
+    def _aborted_title(self, account: SessionAccount, at: datetime) -> list[UsageEntry]:
+        began = account.prompted_at
+        is_clients = account.session_id == account.client_session_id
+        if account.titled or not is_clients or began is None or at - began > _TITLE:
+            return []
+        entry = UsageEntry(
+            key=f"title:{self._run_id}:{account.session_id}:{began.isoformat()}",
+            run_id=self._run_id,
+            session_id=account.session_id,
+            at=began,
+            source=Source.TELEMETRY,
+            state=State.UNKNOWN,
+            asked_by=AskedBy.TITLE,
+            requests=None,
+            detail="a title may have been asked for and cancelled",
+        )
+        return self._record(account, [entry])
+
     def _aborted_suggestion(self, account: SessionAccount, at: datetime) -> list[UsageEntry]:
         """A suggestion may have been asked for and aborted; nobody tells, so nobody knows."""
         last, account.last_answer = account.last_answer, None
         if not self._suggestions or last is None or at - last.at > _SUGGESTION:
             return []
-        early = account.answers < _ANSWERS_BEFORE_SUGGESTIONS and not account.continued
+        answers = max(account.answers, account.prompts)
+        early = answers < _ANSWERS_BEFORE_SUGGESTIONS and not account.continued
         if early or last.turn is None or last.turn.stop_reason != "end_turn":
             return []
         entry = UsageEntry(

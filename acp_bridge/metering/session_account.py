@@ -45,6 +45,8 @@ class SessionAccount:
         counted_until: what ended before is counted by the fallback.
         recorded: what was recorded of it, by model.
         closed: it has been settled.
+        prompted_at: when telemetry told of its first prompt.
+        titled: its title has been told, or was before it was opened.
     """
 
     session_id: str
@@ -57,6 +59,9 @@ class SessionAccount:
     recorded: dict[str, Spent] = field(default_factory=dict)
     closed: bool = False
     result: Reading | None = None
+    prompts: int = 0
+    prompted_at: datetime | None = None
+    titled: bool = False
     answers: int = 0
     last_answer: LastAnswer | None = None
     cost_before: int | None = None

@@ -37,11 +37,11 @@ class Books:
         recorded: what this run has recorded since, live and settled, by model.
         last_result: the agent's own totals at the end of its last turn, for a process that was
             killed and wrote no line.
-        known: lines that any run had accounted for when the session was opened.
-        known_since: lines that other runs have accounted for since.
+        known: lines that any run has accounted for.
         others_open: another run's process has the session open, and has not written its line.
         others_ended: of each other run that is not settled though its process has ended, the totals
-            that its line must hold: its `needed`. Its line is not to be taken for anybody else's.
+            with which it began, and what its line must hold: its `needed`. Its line is not to be
+            taken for anybody else's.
     """
 
     run_id: str
@@ -50,9 +50,8 @@ class Books:
     recorded: Totals = field(default_factory=dict)
     last_result: Reading | None = None
     known: Sequence[Reading] = ()
-    known_since: Sequence[Reading] = ()
     others_open: bool = False
-    others_ended: Sequence[Totals] = ()
+    others_ended: Sequence[tuple[Totals, Totals]] = ()
 
     @property
     def needed(self) -> Totals:
@@ -115,29 +114,35 @@ def settle_opening(
     return Settlement(_outside(books, unknown, known, at), unknown)
 
 
-def settle_end(books: Books, written: Sequence[Reading], *, at: datetime) -> Settlement:
+def settle_end(
+    books: Books, written: Sequence[Reading], *, at: datetime, before: Sequence[Reading] = ()
+) -> Settlement:
     """What was spent since the opening and is not recorded. Doing it again adds nothing.
 
     Args:
         books: what is known. If nobody looked what the session was opened with, it can be settled
             only if its one process wrote the one line there is.
-        written: from `lines_since`.
+        written: the lines since the opening, in the order of the file.
         at: now.
+        before: the lines that were there at the opening. Of lines that say the same, the earlier
+            ones are those that are accounted for.
     """
-    candidates = _without(written, books.known_since)
+    candidates = _without([*before, *written], books.known, first=len(before))
     base = books.opened_with
     if base is None:
         if len(written) != 1 or not books.recorded:
             return Settlement([], [])
         base = Reading(books.session_id)
-    own = _own_line(books, candidates)
+    fitting = _fitting(books, candidates)
+    own = min(fitting, key=lambda line: line.size, default=None)
     witness = own or books.last_result
     source = Source.TRANSCRIPT if own else Source.AGENT_RESULT
     entries = [] if witness is None else _settled(books, base, witness, source, at)
     if books.others_open or books.others_ended:
         return Settlement(entries, [own] if own else [], own)
-    rest = _without(candidates, [own] if own else [])
-    known = [*books.known, *books.known_since, base, *([own] if own else [])]
+    # Where several lines fit, another may be the own one: none of them is taken for outside.
+    rest = _without(candidates, fitting)
+    known = [*books.known, base, *([own] if own else [])]
     return Settlement([*entries, *_outside(books, rest, known, at)], candidates, own)
 
 
@@ -177,18 +182,26 @@ def unknown_entries(
     ]
 
 
-def _own_line(books: Books, candidates: Sequence[Reading]) -> Reading | None:
+def _fitting(books: Books, candidates: Sequence[Reading]) -> list[Reading]:
+    """The lines that this run's process may have written."""
     needed = books.needed
-    size = Reading(books.session_id, needed).size
-    greater = [
-        other for other in books.others_ended if Reading(books.session_id, other).size > size
-    ]  # a line that holds these is more likely theirs
-    fitting = [
+    return [
         line
         for line in candidates
-        if line.covers(needed) and not any(line.covers(other) for other in greater)
+        if line.covers(needed)
+        and not any(_is_rather(line, of, needed) for of in books.others_ended)
     ]
-    return min(fitting, key=lambda line: line.size, default=None)
+
+
+def _is_rather(line: Reading, other: tuple[Totals, Totals], needed: Totals) -> bool:
+    """Whether a line is more likely another run's than the one that needs these totals.
+
+    The line with which the other began was there before it.
+    """
+    began_with, must_hold = (Reading(line.session_id, totals) for totals in other)
+    if line.same_tokens(began_with):
+        return False
+    return must_hold.size > Reading(line.session_id, needed).size and line.covers(must_hold.models)
 
 
 def _settled(
@@ -211,7 +224,8 @@ def _outside(
     entries = []
     before = list(known)
     for line in lines:
-        parents = [one for one in before if line.covers(one.models)]
+        # The largest, so that nothing counts twice; of two that are as large the later one.
+        parents = [one for one in reversed(before) if line.covers(one.models)]
         before.append(line)
         if parents:
             parent = max(parents, key=lambda one: one.size)
@@ -251,16 +265,21 @@ class _Found:
         )
 
 
-def _without(lines: Sequence[Reading], known: Sequence[Reading]) -> list[Reading]:
-    """The lines that are not known; two lines that say the same need to be known twice."""
+def _without(
+    lines: Sequence[Reading], known: Sequence[Reading], *, first: int = 0
+) -> list[Reading]:
+    """The lines from the first one on that are not known.
+
+    Two lines that say the same need to be known twice.
+    """
     left = list(known)
     found = []
-    for line in lines:
+    for place, line in enumerate(lines):
         same = next((one for one in left if one.same_tokens(line)), None)
-        if same is None:
-            found.append(line)
-        else:
+        if same is not None:
             left.remove(same)
+        elif place >= first:
+            found.append(line)
     return found
 
 

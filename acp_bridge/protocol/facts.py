@@ -87,11 +87,23 @@ class RemovedFromMessage:
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """The agent opened, loaded, resumed or forked a session."""
+    """The agent opened, loaded, resumed or forked a session.
+
+    Attributes:
+        continued: it was loaded or resumed, and may have spent something before.
+    """
 
     session_id: str
     cwd: str | None
     model: str | None
+    continued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """The agent closed a session; what ran for it ends."""
+
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +172,7 @@ Fact = (
     | Refused
     | RemovedFromMessage
     | SessionOpened
+    | SessionClosed
     | PromptStarted
     | PromptEnded
     | RawMessageSeen

@@ -144,6 +144,10 @@ class FromAgent:
             opened = sessions.session_opened(request, message)
             if opened is not None:
                 out.record(opened)
+        elif request.method in names.SESSION_CLOSING:
+            closed = sessions.session_closed(request, message)
+            if closed is not None:
+                out.record(closed)
         elif request.method == names.INITIALIZE and result:
             identified = identify(result, self._conversation.forced_kind)
             out.record(identified)

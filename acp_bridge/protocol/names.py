@@ -15,6 +15,9 @@ SESSION_NEW = "session/new"
 SESSION_LOAD = "session/load"
 SESSION_RESUME = "session/resume"
 SESSION_FORK = "session/fork"
+SESSION_CLOSE = "session/close"
+SESSION_DELETE = "session/delete"
+SESSION_CLOSING = frozenset({SESSION_CLOSE, SESSION_DELETE})
 SESSION_OPENING = frozenset({SESSION_NEW, SESSION_LOAD, SESSION_RESUME, SESSION_FORK})
 """Requests whose ``_meta.claudeCode.options`` become arguments and environment of Claude Code."""
 

@@ -6,10 +6,11 @@ import msgspec
 
 from acp_bridge.protocol import json_text, names
 from acp_bridge.protocol.envelope import Envelope
-from acp_bridge.protocol.facts import SessionOpened
+from acp_bridge.protocol.facts import SessionClosed, SessionOpened
 from acp_bridge.protocol.open_requests import OpenRequest
 
-_WITH_SESSION = names.SESSION_OPENING | {names.SESSION_PROMPT}
+_WITH_SESSION = names.SESSION_OPENING | names.SESSION_CLOSING | {names.SESSION_PROMPT}
+_CONTINUING = frozenset({names.SESSION_LOAD, names.SESSION_RESUME})
 _ABSENT = msgspec.Raw()
 
 
@@ -46,7 +47,16 @@ def session_opened(request: OpenRequest, message: Envelope) -> SessionOpened | N
         session_id = session_text(request)
     if session_id is None:
         return None
-    return SessionOpened(session_id, request.cwd, _model(found))
+    continued = request.method in _CONTINUING
+    return SessionOpened(session_id, request.cwd, _model(found), continued)
+
+
+def session_closed(request: OpenRequest, message: Envelope) -> SessionClosed | None:
+    """The session that a response closed; None if the request failed."""
+    session_id = session_text(request)
+    if session_id is None or not bytes(message.result):
+        return None
+    return SessionClosed(session_id)
 
 
 def _session_and_cwd(params: msgspec.Raw) -> tuple[bytes, bytes]:

@@ -221,12 +221,13 @@ class BridgeProcess:
 
 
 @asynccontextmanager
-async def bridge_process(
+async def bridge_process(  # noqa: PLR0913 - each by name
     tmp_path: Path,
     settings: Mapping[str, str] | None = None,
     *,
     agent: Sequence[str] = STAND_IN,
     env: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
     reads_stderr: bool = True,
 ) -> AsyncIterator[BridgeProcess]:
     """Start the bridge; what is left of it at the block's end is killed.
@@ -236,12 +237,13 @@ async def bridge_process(
         settings: settings of the bridge; the agent's kind is `other` if they do not say.
         agent: the agent's command line.
         env: the whole environment, in place of `bridge_environment` with the settings.
+        under: a command line that executes the bridge's, e.g. with fewer rights.
         reads_stderr: whether the client reads stderr.
     """
     if env is None:
         env = bridge_environment(tmp_path, **{"agent_kind": "other", **(settings or {})})
     process = subprocess.Popen(  # noqa: ASYNC220 - anyio's waits for the pipes, too
-        [*BRIDGE, "--", *agent],
+        [*under, *BRIDGE, "--", *agent],
         env=dict(env),
         start_new_session=True,
         stdin=subprocess.PIPE,

@@ -1,7 +1,6 @@
 """The status of a run: three ways to ask, one answer, in the shape of the contract."""
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,70 +9,10 @@ import pytest
 
 from acp_bridge import __version__
 from tests.bridge.process import SECONDS, BridgeProcess, bridge_process, run_bridge, stand_in
+from tests.documents import assert_card, assert_error_data, assert_status
 
-TEXT, OPTIONAL = str, (str, type(None))
-SCHEMA: dict[str, Any] = {
-    "run_id": TEXT,
-    "pid": int,
-    "alive": bool,
-    "mode": TEXT,
-    "mode_letter": TEXT,
-    "guarantees": TEXT,
-    "agent": {"name": OPTIONAL, "version": OPTIONAL, "claude_version": OPTIONAL},
-    "guard": TEXT,
-    "started_at": TEXT,
-    "ended_at": OPTIONAL,
-    "expected_credential_class": TEXT,
-    "bucket": TEXT,
-    "removed": [{"channel": TEXT, "origin": TEXT}],
-    "evidence": [{"kind": TEXT, "source": TEXT, "at": TEXT, "value": TEXT, "verdict": TEXT}],
-    "wire": {"presented": {}, "attached": {}},
-    "violations": [{"reason": TEXT, "at": TEXT, "detail": TEXT}],
-    "sessions": [
-        {"session_id": TEXT, "cwd": OPTIONAL, "model": OPTIONAL, "usage": (dict, type(None))}
-    ],
-}
-WORDS = {
-    "mode": {"api-key", "subscription", "endpoint"},
-    "mode_letter": {"A", "B", "C"},
-    "guarantees": {"enforced", "none"},
-    "guard": {"enforce", "observe", "off"},
-    "bucket": {
-        "plan_limits", "extra_usage", "programmatic_credit", "api", "endpoint", "unknown"
-    },
-    "expected_credential_class": {
-        "api_key", "subscription_oauth", "endpoint_credential", "cloud", "none", "unknown"
-    },
-}  # fmt: skip
 AGENT = stand_in("--name", "claude-agent-acp", "status:account")
 CLAUDE = {"agent_kind": "claude", "claude": "/bin/true"}
-
-
-def assert_shape(value: Any, schema: Any, path: str = "bridge") -> None:
-    """Fail unless the value has exactly the keys and types of the schema."""
-    if isinstance(schema, dict):
-        assert isinstance(value, dict), path
-        assert value.keys() == schema.keys(), path
-        for key, inner in schema.items():
-            assert_shape(value[key], inner, f"{path}.{key}")
-    elif isinstance(schema, list):
-        assert isinstance(value, list), path
-        for number, item in enumerate(value):
-            assert_shape(item, schema[0], f"{path}[{number}]")
-    else:
-        assert isinstance(value, schema), f"{path} is {value!r}"
-
-
-def assert_document(document: Any) -> None:
-    assert document.keys() == {"schema_version", "bridges"}
-    assert document["schema_version"] == 1
-    for run in document["bridges"]:
-        assert_shape(run, SCHEMA)
-        for key, words in WORDS.items():
-            assert run[key] in words
-        times = [run["started_at"], run["ended_at"], *(item["at"] for item in run["evidence"])]
-        for time in filter(None, times):
-            assert datetime.fromisoformat(time).tzinfo is not None
 
 
 def status(bridge: BridgeProcess, *arguments: str) -> Any:
@@ -97,7 +36,7 @@ async def test_command_and_request_give_the_same_document(tmp_path: Path) -> Non
             "ANTHROPIC_API_KEY": "sk-ant-api03-FAKE-from-the-client"}}}})  # fmt: skip
         await bridge.response(await bridge.send_prompt(session, "text:hello"))
         asked = await bridge.request("_acp_bridge/status", {})
-        assert_document(asked)
+        assert_status(asked)
         run_id = initialized["_meta"]["acp_bridge"]["run_id"]
         assert await settled_status(bridge, asked, "--run", run_id) == asked
 
@@ -115,6 +54,7 @@ async def test_the_initialize_result_names_the_run_and_its_mode(tmp_path: Path) 
         result = await bridge.initialize()
         meta = result["_meta"]["acp_bridge"]
         run_id = (await bridge.request("_acp_bridge/status", {}))["bridges"][0]["run_id"]
+    assert_card(meta)
     assert meta == {
         "version": __version__,
         "run_id": run_id,
@@ -141,6 +81,21 @@ async def test_an_agent_that_is_no_claude_adapter_gets_no_guarantees_anywhere(
         await bridge.wait_for_stderr("guarantees: none" if forced else "guarantees_none")
 
 
+async def test_every_error_of_the_bridge_says_why_and_what_to_do_next(tmp_path: Path) -> None:
+    async with bridge_process(tmp_path, CLAUDE, agent=AGENT) as bridge:
+        session = await bridge.session()
+        number = await bridge.send_request("providers/set", {})
+        refused = (await bridge.error(number))["data"]["acp_bridge"]
+        await bridge.send_bytes(b"no JSON\n")
+        unread = (await bridge.error(None))["data"]["acp_bridge"]
+        number = await bridge.send_prompt(session, "exit:3")
+        ended = (await bridge.error(number))["data"]["acp_bridge"]
+    for data in (refused, unread, ended):
+        assert_error_data(data)
+    assert (refused["reason"], refused["method"]) == ("mode_locked", "providers/set")
+    assert (unread["reason"], ended["reason"]) == ("unparseable", "agent_exited")
+
+
 async def test_a_live_run_is_alive_and_an_ended_one_is_not(tmp_path: Path) -> None:
     async with bridge_process(tmp_path) as first, bridge_process(tmp_path) as second:
         for bridge in (first, second):
@@ -150,7 +105,7 @@ async def test_a_live_run_is_alive_and_an_ended_one_is_not(tmp_path: Path) -> No
         first.close_stdin()
         await first.exit_status()
         document = status(second)
-        assert_document(document)
+        assert_status(document)
         runs = {run["pid"]: run for run in document["bridges"]}
         assert runs[second.pid]["alive"] is True
         assert runs[second.pid]["ended_at"] is None
@@ -186,9 +141,3 @@ async def test_the_page_for_people_names_run_mode_and_evidence(tmp_path: Path) -
         page = run_bridge("status", "--run", meta["run_id"], env=bridge.env).stdout
     assert f"{meta['run_id']}  mode subscription (B)  running, pid {bridge.pid}" in page
     assert "charged to plan_limits" in page
-
-
-async def test_usage_is_not_offered_by_this_version(tmp_path: Path) -> None:
-    async with bridge_process(tmp_path) as bridge:
-        error = await bridge.error(await bridge.send_request("_acp_bridge/usage", {}))
-    assert error["code"] == -32601

@@ -14,7 +14,7 @@ from acp_bridge.cli.arguments import COMMANDS
 from acp_bridge.settings import SECRETS, Settings
 from tests.bridge.process import BRIDGE, STAND_IN, bridge_environment, run_bridge
 
-ARGUMENTS = {"run": [], "exec": [], "ask": ["hello"], "demo": [], "status": []}
+ARGUMENTS = {"run": [], "exec": [], "ask": ["hello"], "demo": [], "usage": [], "status": []}
 AFTER = {"run": ["--", *STAND_IN], "exec": ["--", "true"], "ask": ["--", *STAND_IN]}
 
 WRONG: dict[str, dict[str, str]] = {
@@ -34,6 +34,7 @@ WRONG: dict[str, dict[str, str]] = {
     "upstream_url": {"upstream_url": "https://example.com"},
     "guard": {"guard": "sometimes"},
     "on_violation": {"on_violation": "ignore"},
+    "suggestions": {"suggestions": "perhaps"},
     "max_line_bytes": {"max_line_bytes": "12"},
     "status_wait_seconds": {"status_wait_seconds": "-1"},
     "state_dir": {"state_dir": "/dev/null/state"},
@@ -55,7 +56,7 @@ FLAG_CASES = [
     for command in COMMANDS
     for name in WRONG
     if name not in SECRETS
-    and not (command == "status" and name in ONLY_A_RUN_NOTICES)
+    and not (command in ("status", "usage") and name in ONLY_A_RUN_NOTICES)
     and not (command in NO_LOG and name == "log_file")
     and not (command == "exec" and name == "agent")
 ]
@@ -182,6 +183,14 @@ def test_a_wrong_value_as_a_flag(
         (["status", "--run", "20260101-000000-abcdef"], "20260101-000000-abcdef"),
         (["status", "extra"], "extra"),
         (["status", "--api-key", "x"], "--api-key"),
+        (["usage", "extra"], "extra"),
+        (["usage", "--by"], "--by"),
+        (["usage", "--by", "mode,weather"], "'weather'"),
+        (["usage", "--by", ""], "''"),
+        (["usage", "--since", "yesterday"], "--since 'yesterday'"),
+        (["usage", "--until", "12m"], "--until '12m'"),
+        (["usage", "--since", "1d", "--until", "2d"], "--since is not before --until"),
+        (["usage", "--run", "20260101-000000-abcdef"], "20260101-000000-abcdef"),
     ],
 )
 def test_wrong_arguments(

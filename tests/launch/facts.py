@@ -185,7 +185,6 @@ class TelemetryDemand:
 _CONTENT = """
 OTEL_EXPORTER_OTLP_HEADERS OTEL_EXPORTER_OTLP_LOGS_HEADERS OTEL_LOG_USER_PROMPTS
 OTEL_LOG_ASSISTANT_RESPONSES OTEL_LOG_TOOL_CONTENT OTEL_LOG_TOOL_DETAILS OTEL_LOG_RAW_API_BODIES
-OTEL_METRICS_INCLUDE_SESSION_ID
 """.split()
 
 _CLIENT_CERTIFICATES = """
@@ -207,6 +206,7 @@ TELEMETRY = {
     "OTEL_METRICS_EXPORTER": TelemetryDemand("other", off="none", project="none"),
     "OTEL_TRACES_EXPORTER": TelemetryDemand("other", off="none", project="none"),
     **dict.fromkeys(_CONTENT, TelemetryDemand("content", off="")),
+    "OTEL_METRICS_INCLUDE_SESSION_ID": TelemetryDemand("content", off="true"),
     "ENABLE_BETA_TRACING_DETAILED": TelemetryDemand("elsewhere"),
     "BETA_TRACING_ENDPOINT": TelemetryDemand("elsewhere"),
     **dict.fromkeys(_CLIENT_CERTIFICATES, TelemetryDemand("client_certificate")),

@@ -46,7 +46,7 @@ def _missing(kind: Kind, scope: Scope, payer: Payer, *rows: str) -> Missing:
 ROWS = (
     _missing(Kind.HELPER, Scope.PROJECT, Payer.LOGIN, 'key = "apiKeyHelper"'),
     _missing(Kind.CONFIG_FOLDER, Scope.META_ENV, Payer.LOGIN, '"CLAUDE_CONFIG_DIR", '),
-    _missing(Kind.PROXY, Scope.META_SETTINGS, Payer.LOGIN, '"HTTP_PROXY",'),
+    _missing(Kind.PROXY, Scope.META_SETTINGS, Payer.LOGIN, '\n  "HTTP_PROXY",'),
     _missing(Kind.FEDERATION, Scope.META_SETTINGS, Payer.LOGIN, '"ANTHROPIC_FEDERATION_RULE_ID",'),
     _missing(Kind.SIMPLE, Scope.META_ENV, Payer.LOGIN, '"CLAUDE_CODE_SIMPLE"]'),
     # Two rows speak of these: by name, and by a pattern for the names of later versions.

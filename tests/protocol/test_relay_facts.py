@@ -12,6 +12,7 @@ from acp_bridge.protocol.facts import (
     PromptEnded,
     PromptStarted,
     Refused,
+    SessionClosed,
     SessionOpened,
     TurnEnd,
 )
@@ -49,9 +50,14 @@ from tests.protocol.playbook import (
             "session/load",
             {"cwd": "/w", "sessionId": "l"},
             {"models": {"currentModelId": "haiku"}},
-            SessionOpened("l", "/w", "haiku"),
+            SessionOpened("l", "/w", "haiku", continued=True),
         ),
-        ("session/resume", {"sessionId": "r"}, None, SessionOpened("r", None, None)),
+        (
+            "session/resume",
+            {"sessionId": "r"},
+            None,
+            SessionOpened("r", None, None, continued=True),
+        ),
         (
             "session/fork",
             {"cwd": "/w", "sessionId": "old"},
@@ -80,6 +86,15 @@ def test_a_session_is_known_although_its_params_hold_lone_surrogates() -> None:
     core = relay()
     raw = prompt(1).replace(b'"prompt":[]', b'"prompt":["\\ud800"]')
     assert recorded(core.receive_from_client(raw, 0.0)) == [PromptStarted("s1")]
+
+
+@pytest.mark.parametrize("method", ["session/close", "session/delete"])
+def test_a_session_that_was_closed_is_recorded(method: str) -> None:
+    core = relay()
+    for number, answer in ((1, result(1)), (2, failure(2))):
+        core.receive_from_client(request(number, method, {"sessionId": "s"}), 0.0)
+        found = recorded(core.receive_from_agent(answer, 0.0))
+        assert found == ([SessionClosed("s")] if number == 1 else [])
 
 
 def test_prompts_are_recorded_from_start_to_end() -> None:

@@ -1,0 +1,108 @@
+"""What the ledger stores: plain values that any thread may make. Times are aware UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from acp_bridge.metering.usage import CostKind, Tokens, UsageEntry
+from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
+from acp_bridge.policy.surface import Surface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A run of the bridge. Stored again it fills in what was unknown, and changes what changed.
+
+    None means unknown and never replaces what is known.
+    """
+
+    run_id: str
+    mode: BillingMode
+    credential_class: CredentialClass
+    bucket: Bucket
+    guard: Guard
+    guarantees: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    agent_name: str | None = None
+    agent_version: str | None = None
+    claude_version: str | None = None
+    cwd: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """A session as one run had it. Stored again it fills in what was unknown, as `RunRow`.
+
+    Attributes:
+        opened_at: the first moment that was stored stays.
+        ended_at: when the session or its process ended; None while it lives, or if that was never
+            seen.
+        settled_at: when its totals were compared with the transcript; None while that is
+            outstanding.
+    """
+
+    run_id: str
+    session_id: str
+    opened_at: datetime
+    ended_at: datetime | None = None
+    settled_at: datetime | None = None
+    cwd: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpentRow:
+    """A usage entry, and whose money it was when it was spent.
+
+    An entry whose key the ledger knows is ignored: what was written stays, and a correction is a
+    further entry.
+
+    Attributes:
+        project: the session's working directory; None if nobody said.
+        cost_kind: which money ``entry.cost_micros`` is.
+    """
+
+    entry: UsageEntry
+    mode: BillingMode
+    credential_class: CredentialClass
+    bucket: Bucket
+    surface: Surface
+    cost_kind: CostKind
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRow:
+    """Something that was seen about the payer, in the words of the status document."""
+
+    run_id: str
+    at: datetime
+    kind: str
+    source: str
+    value: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViolationRow:
+    """Something that was refused, or should have been."""
+
+    run_id: str
+    at: datetime
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Cumulative totals of a session and model, as a transcript had them at that time."""
+
+    run_id: str
+    session_id: str
+    at: datetime
+    model: str
+    tokens: Tokens
+    cost_micros: int | None = None
+
+
+Row = RunRow | SessionRow | SpentRow | EvidenceRow | ViolationRow | Reading

@@ -1,0 +1,102 @@
+"""What a run has used so far, summed in memory: what its status shows while it lives.
+
+The ledger on disk holds the same entries; a disk that cannot be written changes nothing here.
+"""
+
+from collections.abc import Sequence
+
+from acp_bridge.ledger.records import SpentRow
+from acp_bridge.ledger.report import GroupKey, Report, ReportRow, RowSum
+from acp_bridge.metering.usage import CostKind, Source, State, UsageEntry
+from acp_bridge.modes import BillingMode
+
+DEFAULT_GROUPS = (GroupKey.MODE, GroupKey.MODEL)
+
+_Cell = tuple[str | None, str | None, State]
+
+
+class RunUsage:
+    """Sums by session, model and state; its size does not grow with the number of requests.
+
+    Attributes:
+        pending: a session is not settled yet, so the figures may grow.
+    """
+
+    def __init__(self, mode: BillingMode) -> None:
+        self.pending = False
+        self._mode = mode
+        self._cells: dict[_Cell, dict[CostKind, list[int]]] = {}
+
+    def add(self, row: SpentRow) -> None:
+        """Add one entry, that was not added before."""
+        entry = row.entry
+        cell = (entry.session_id, entry.model, entry.state)
+        by_kind = self._cells.setdefault(cell, {})
+        sums = sums_of(entry)
+        present = by_kind.get(row.cost_kind)
+        by_kind[row.cost_kind] = (
+            sums if present is None else [a + b for a, b in zip(present, sums, strict=True)]
+        )
+
+    def report(self, by: Sequence[GroupKey] = DEFAULT_GROUPS) -> Report:
+        """The run, as the ledger reports it.
+
+        Args:
+            by: mode, session, model and state can be grouped by.
+        """
+        groups: dict[tuple[str | None, ...], RowSum] = {}
+        totals = RowSum()
+        for cell, by_kind in self._cells.items():
+            said = self._words(cell)
+            group = groups.setdefault(tuple(said[key] for key in by), RowSum())
+            for kind, sums in by_kind.items():
+                group.add(kind, sums)
+                totals.add(kind, sums)
+        rows = [
+            groups[values].row(values, pending=self.pending)
+            for values in sorted(groups, key=_none_first)
+        ]
+        return Report(tuple(by), rows, totals.row((), pending=self.pending and bool(rows)))
+
+    def of_sessions(self, session_ids: Sequence[str]) -> ReportRow | None:
+        """The sum of these sessions of Claude Code; None if nothing was counted in them."""
+        found = RowSum()
+        cells = [cell for cell in self._cells if cell[0] in session_ids]
+        for cell in cells:
+            for kind, sums in self._cells[cell].items():
+                found.add(kind, sums)
+        return found.row((), pending=self.pending) if cells else None
+
+    def _words(self, cell: _Cell) -> dict[GroupKey, str | None]:
+        session_id, model, state = cell
+        return {
+            GroupKey.MODE: self._mode.value,
+            GroupKey.SESSION: session_id,
+            GroupKey.MODEL: model,
+            GroupKey.STATE: state.value,
+        }
+
+
+def _none_first(values: tuple[str | None, ...]) -> list[tuple[bool, str]]:
+    return [(value is not None, value or "") for value in values]
+
+
+def sums_of(entry: UsageEntry) -> list[int]:
+    """What an entry adds to the columns of a `RowSum`, in their order."""
+    requests = entry.requests or 0
+    told = entry.tokens is not None
+    sums = [
+        1,
+        int(entry.requests is None),
+        requests,
+        0 if told else 1 if entry.requests is None else requests,
+        *(entry.tokens.counts if entry.tokens is not None else (0,) * 5),
+        entry.cost_micros or 0,
+        int(entry.cost_micros is None),
+    ]
+    return [
+        *sums,
+        *(requests if entry.source is source else 0 for source in Source),
+        *(requests if entry.state is state else 0 for state in State),
+        *(of if entry.asked_by.unasked else 0 for of in sums),
+    ]
