@@ -37,11 +37,9 @@ from acp_bridge.metered_run import MeteredRun
 from acp_bridge.modes import AgentKind, BillingMode
 from acp_bridge.preparation import (
     ALL_LAYERS,
-    Begun,
     Layers,
     Preparation,
     Surroundings,
-    begin,
     prepare_in_memory,
 )
 from acp_bridge.protocol import names
@@ -53,6 +51,7 @@ from acp_bridge.relay import Receive, Relay, Send
 from acp_bridge.run_record import RunRecord
 from acp_bridge.run_usage import DEFAULT_GROUPS
 from acp_bridge.settings import Settings
+from acp_bridge.start import Begun, begin
 
 SCHEMA_VERSION = 1
 _BUFFERED_CHUNKS = 16

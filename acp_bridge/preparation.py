@@ -15,7 +15,6 @@ from pathlib import Path
 import platformdirs
 
 from acp_bridge.agent.find import AgentCommand, find_agent, find_own_claude
-from acp_bridge.agent.spawn import Spawned, WaitingKeeper, spawn_agent
 from acp_bridge.errors import AgentError, RefusedError
 from acp_bridge.launch.channels import Channels, load_channels
 from acp_bridge.launch.credentials import Credential, endpoint_credential, resolve_api_key
@@ -24,7 +23,6 @@ from acp_bridge.launch.managed import contradictions, resolve_managed_settings
 from acp_bridge.launch.plan import LaunchPlan, make_plan
 from acp_bridge.launch.settings_files import Folders, survey
 from acp_bridge.ledger.runs import RunDirectory, new_run_id, sweep
-from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.modes import AgentKind, BillingMode
 from acp_bridge.settings import ANTHROPIC_API, PREFIX, Settings
 
@@ -160,79 +158,6 @@ def prepare_in_memory(settings: Settings, surroundings: Surroundings) -> Prepara
     return _prepared(
         settings.model_copy(update={"agent_kind": AgentKind.OTHER}), surroundings, None
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A run whose agent is being started; `acp_bridge.bridge.Bridge` takes it over.
-
-    Attributes:
-        telemetry: where Claude Code's telemetry goes; None if nobody is to receive it.
-    """
-
-    preparation: Preparation
-    spawned: Spawned
-    telemetry: BoundAddress | None = None
-
-
-def begin(
-    settings: Settings,
-    surroundings: Surroundings,
-    *,
-    agent: Sequence[str] | None = None,
-    keeper: WaitingKeeper | None = None,
-) -> Begun:
-    """Prepare the run and begin to start its agent. Needs no event loop, and imports none.
-
-    Args:
-        settings: what the user asked for.
-        surroundings: what the run is started from.
-        agent: the agent's command line, over the settings' own.
-        keeper: one that waits already; default a new one.
-
-    Raises:
-        BridgeError: as `prepare`; or the agent cannot be started.
-    """
-    telemetry = _receiver_address(settings)
-    try:
-        url = None if telemetry is None else telemetry.url
-        preparation = prepare(settings, surroundings, agent=agent, telemetry_url=url)
-        return Begun(preparation, _spawned(preparation, surroundings, keeper), telemetry)
-    except BaseException:
-        if telemetry is not None:
-            telemetry.close()
-        raise
-
-
-def _receiver_address(settings: Settings) -> BoundAddress | None:
-    """Where telemetry is to go; without a free port the meter does without it."""
-    if settings.agent_kind is AgentKind.OTHER:
-        return None
-    try:
-        return BoundAddress.reserve()
-    except OSError:
-        return None
-
-
-def _spawned(
-    preparation: Preparation, surroundings: Surroundings, keeper: WaitingKeeper | None
-) -> Spawned:
-    try:
-        return spawn_agent(
-            _agent_of(preparation).argv,
-            env=preparation.environment,
-            cwd=surroundings.own_cwd,
-            keeper=keeper,
-        )
-    except BaseException:
-        preparation.directory.close()
-        raise
-
-
-def _agent_of(preparation: Preparation) -> AgentCommand:
-    if preparation.agent is None:
-        raise AgentError("no agent was prepared", hint="this is a defect; please report it")
-    return preparation.agent
 
 
 def prepare_command(settings: Settings, surroundings: Surroundings) -> Preparation:

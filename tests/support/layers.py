@@ -16,8 +16,9 @@ from unittest.mock import patch
 from acp_bridge.errors import BridgeError
 from acp_bridge.launch.channels import load_channels
 from acp_bridge.log import Log
-from acp_bridge.preparation import Layers, Surroundings, begin
+from acp_bridge.preparation import Layers, Surroundings
 from acp_bridge.settings import load_settings
+from acp_bridge.start import begin
 from acp_bridge.supervisor import serve_stdio
 
 

@@ -1,0 +1,85 @@
+"""From settings to an agent that is being started. Needs no event loop, and imports none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from acp_bridge.agent.find import AgentCommand
+from acp_bridge.agent.spawn import Spawned, WaitingKeeper, spawn_agent
+from acp_bridge.errors import AgentError
+from acp_bridge.loopback.bound import BoundAddress
+from acp_bridge.modes import AgentKind
+from acp_bridge.preparation import Preparation, Surroundings, prepare
+from acp_bridge.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run whose agent is being started; `acp_bridge.bridge.Bridge` takes it over.
+
+    Attributes:
+        telemetry: where Claude Code's telemetry goes; None if nobody is to receive it.
+    """
+
+    preparation: Preparation
+    spawned: Spawned
+    telemetry: BoundAddress | None = None
+
+
+def begin(
+    settings: Settings,
+    surroundings: Surroundings,
+    *,
+    agent: Sequence[str] | None = None,
+    keeper: WaitingKeeper | None = None,
+) -> Begun:
+    """Prepare the run and begin to start its agent. Needs no event loop, and imports none.
+
+    Args:
+        settings: what the user asked for.
+        surroundings: what the run is started from.
+        agent: the agent's command line, over the settings' own.
+        keeper: one that waits already; default a new one.
+
+    Raises:
+        BridgeError: as `prepare`; or the agent cannot be started.
+    """
+    telemetry = _receiver_address(settings)
+    try:
+        url = None if telemetry is None else telemetry.url
+        preparation = prepare(settings, surroundings, agent=agent, telemetry_url=url)
+        return Begun(preparation, _spawned(preparation, surroundings, keeper), telemetry)
+    except BaseException:
+        if telemetry is not None:
+            telemetry.close()
+        raise
+
+
+def _receiver_address(settings: Settings) -> BoundAddress | None:
+    """Where telemetry is to go; without a free port the meter does without it."""
+    if settings.agent_kind is AgentKind.OTHER:
+        return None
+    try:
+        return BoundAddress.reserve()
+    except OSError:
+        return None
+
+
+def _spawned(
+    preparation: Preparation, surroundings: Surroundings, keeper: WaitingKeeper | None
+) -> Spawned:
+    try:
+        return spawn_agent(
+            _agent_of(preparation).argv,
+            env=preparation.environment,
+            cwd=surroundings.own_cwd,
+            keeper=keeper,
+        )
+    except BaseException:
+        preparation.directory.close()
+        raise
+
+
+def _agent_of(preparation: Preparation) -> AgentCommand:
+    if preparation.agent is None:
+        raise AgentError("no agent was prepared", hint="this is a defect; please report it")
+    return preparation.agent
