@@ -163,8 +163,8 @@ class Bridge:
         return session_receipt(
             self.status,
             session_id,
-            by_model=self.usage_by(GroupKey.SESSION, GroupKey.MODEL),
-            by_state=self.usage_by(GroupKey.SESSION, GroupKey.STATE),
+            by_model=self._metered.usage((GroupKey.MODEL,), session_id),
+            by_state=self._metered.usage((GroupKey.STATE,), session_id),
             bridge_version=__version__,
         )
 

@@ -29,6 +29,8 @@ from acp_bridge.usage_document import figures, usage_document
 
 _START_SECONDS = 1.0
 """How long after a session was opened its Claude Code has begun, at the latest by and large."""
+_LEDGER_SECONDS = 1.0
+"""How often it is looked whether something hinders the ledger."""
 LAST_SECONDS = 10.0
 """How long the end of a run waits for its sessions to be settled."""
 CLOSING_SECONDS = 5.0
@@ -85,13 +87,15 @@ class MeteredRun:
         record.metering = self._health
         record.noted = self._writer.record
 
-    def usage(self, by: Sequence[GroupKey]) -> dict[str, Any]:
+    def usage(self, by: Sequence[GroupKey], session_id: str | None = None) -> dict[str, Any]:
         """What the run has used, as ``usage --json --run`` prints it.
 
         Args:
             by: mode, session, model and state can be grouped by.
+            session_id: only this session of the client.
         """
-        return usage_document(self._meter.usage.report(by))
+        only = None if session_id is None else self._meter.raw_sessions(session_id)
+        return usage_document(self._meter.usage.report(by, session_ids=only))
 
     def see(self, fact: Fact) -> None:
         """Take a fact of the relay core; returns at once."""
@@ -129,6 +133,7 @@ class MeteredRun:
                 async with self._receiver(), anyio.create_task_group() as tasks:
                     tasks.start_soon(self._meter.run)
                     tasks.start_soon(self._watch_starts)
+                    tasks.start_soon(self._watch_ledger)
                     task_status.started()
                     await self._over.wait()
                     tasks.cancel_scope.cancel()
@@ -153,7 +158,9 @@ class MeteredRun:
         with anyio.move_on_after(LAST_SECONDS):
             await self._meter.finish()
         self._writer.record(replace(self._record.row(), ended_at=_now()))
-        await anyio.to_thread.run_sync(self._writer.close, CLOSING_SECONDS)
+        health = await anyio.to_thread.run_sync(self._writer.close, CLOSING_SECONDS)
+        if health.lost:
+            self._log.warning("rows_lost", lost=health.lost, reason=health.reason, hint=health.hint)
         await self._look_at_starts()
         self._changed()
 
@@ -170,6 +177,15 @@ class MeteredRun:
             await anyio.sleep(_START_SECONDS)
             await self._look_at_starts()
 
+    async def _watch_ledger(self) -> None:
+        """Tell an obstacle, and that it is gone, also while nobody prompts."""
+        shown = ""
+        while True:
+            await anyio.sleep(_LEDGER_SECONDS)
+            if (reason := self._writer.health.reason) != shown:
+                shown = reason
+                self._changed()
+
     async def _look_at_starts(self) -> None:
         launcher = self._preparation.launcher
         if launcher is None:
@@ -177,6 +193,7 @@ class MeteredRun:
         self._fallbacks = await anyio.to_thread.run_sync(fallbacks, launcher.telemetry_records)
         for sentence in map(str, self._fallbacks):
             self._tell_once("meter_falls_back", sentence, "what it cannot see is settled later")
+        self._record.changed()
 
     def _tell_once(self, event: str, reason: str, hint: str) -> None:
         if reason and reason not in self._told:

@@ -10,14 +10,14 @@ usage documents, and says nothing that they do not say; so the three cannot disa
      session: {session_id, cwd, model} or null,
      decisions: {removed: [{channel, origin}]},
      evidence, violations, wire, metering,
-     usage: {by_model: [row] or null, by_state: [row] or null, totals: figures or null}}
+     usage: {by_model: [row], by_state: [row], totals: figures or null}}
 
 Times are aware ISO 8601, money is decimal text in US dollars. What could not be known is null.
 Evidence, violations and removed channels are the run's also in the receipt of a session: who pays
 is decided for the run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from acp_bridge.ledger.report import GroupKey
@@ -38,15 +38,6 @@ _RUN = (
     "ended_at",
 )
 _SESSION = ("session_id", "cwd", "model")
-_COUNTS = (
-    "requests",
-    "unknown_requests",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-)
 
 
 def run_receipt(
@@ -63,14 +54,7 @@ def run_receipt(
     Raises:
         ValueError: a usage document is grouped by something else.
     """
-    _expect(by_model, GroupKey.MODEL)
-    _expect(by_state, GroupKey.STATE)
-    usage = {
-        "by_model": list(by_model["rows"]),
-        "by_state": list(by_state["rows"]),
-        "totals": by_model["totals"],
-    }
-    return _receipt(run, None, usage, run["metering"], bridge_version)
+    return _receipt(run, None, _usage(by_model, by_state), run["metering"], bridge_version)
 
 
 def session_receipt(
@@ -78,13 +62,10 @@ def session_receipt(
 ) -> dict[str, Any]:
     """The receipt of one session of the client.
 
-    Usage rows name sessions of Claude Code, and ``/clear`` gives a client's session another one. Of
-    such a session the totals are known and the rows are not, so they are null.
-
     Args:
         run: the run, as an entry of ``bridges``.
         session_id: the client's session.
-        by_model: the run's usage, grouped by session and model.
+        by_model: the session's usage, grouped by model.
         by_state: the same usage, grouped by session and state.
         bridge_version: of the bridge that made the run; None if nobody noted it.
 
@@ -92,17 +73,10 @@ def session_receipt(
         KeyError: the status of the run has no such session.
         ValueError: a usage document is grouped by something else.
     """
-    _expect(by_model, GroupKey.SESSION, GroupKey.MODEL)
-    _expect(by_state, GroupKey.SESSION, GroupKey.STATE)
     session = next((one for one in run["sessions"] if one["session_id"] == session_id), None)
     if session is None:
         raise KeyError(session_id)
-    totals = session["usage"]
-    usage = {
-        "by_model": _rows_of(session_id, by_model, totals),
-        "by_state": _rows_of(session_id, by_state, totals),
-        "totals": totals,
-    }
+    usage = _usage(by_model, by_state) | {"totals": session["usage"]}
     return _receipt(run, session, usage, _metering_of(session_id, run["metering"]), bridge_version)
 
 
@@ -133,26 +107,15 @@ def _receipt(
     }
 
 
-def _expect(usage: Json, *keys: GroupKey) -> None:
-    expected = [key.value for key in keys]
-    if usage["group_by"] != expected:
-        raise ValueError(f"usage is grouped by {usage['group_by']}, not by {expected}")
-
-
-def _rows_of(session_id: str, usage: Json, totals: Json | None) -> list[dict[str, Any]] | None:
-    """The rows of a session without its name; None if they are not all of it."""
-    rows = [
-        {name: value for name, value in row.items() if name != GroupKey.SESSION}
-        for row in usage["rows"]
-        if row[GroupKey.SESSION] == session_id
-    ]
-    return rows if _add_up(rows, totals) else None
-
-
-def _add_up(rows: Sequence[Json], totals: Json | None) -> bool:
-    if totals is None:
-        return not rows
-    return all(sum(row[name] or 0 for row in rows) == (totals[name] or 0) for name in _COUNTS)
+def _usage(by_model: Json, by_state: Json) -> dict[str, Any]:
+    for usage, key in ((by_model, GroupKey.MODEL), (by_state, GroupKey.STATE)):
+        if usage["group_by"] != [key.value]:
+            raise ValueError(f"usage is grouped by {usage['group_by']}, not by {key.value}")
+    return {
+        "by_model": list(by_model["rows"]),
+        "by_state": list(by_state["rows"]),
+        "totals": by_model["totals"],
+    }
 
 
 def _metering_of(session_id: str, metering: Json | None) -> Json | None:

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from acp_bridge.ledger.records import RunRow, SessionRow
+from acp_bridge.ledger.records import Reopened, RunRow, SessionRow
 from acp_bridge.ledger.report import ReportRow
 from acp_bridge.ledger.writer import LedgerHealth, LedgerWriter
 from acp_bridge.metering.meter import Meter
@@ -33,6 +33,7 @@ from acp_bridge.protocol.facts import (
     SessionOpened,
     UsageUpdated,
 )
+from acp_bridge.protocol.initialize import GUARANTEES_ENFORCED
 from acp_bridge.run_settlement import LeftOver, Opening, Settler, rows_of
 from acp_bridge.run_usage import RunUsage
 
@@ -90,6 +91,7 @@ class RunMeter:
         self.lost = 0
         self._run = run
         self._payer = Payer.of(run)
+        self._surface = Surface.AGENT_SDK
         self._meter = meter
         self._writer = writer
         self._settler = settler
@@ -118,18 +120,22 @@ class RunMeter:
 
     def source_of(self, session_id: str) -> Source | None:
         """Who counts a session of the client; None until somebody has."""
-        raw = [one for one, client in self._meter.sessions.items() if client == session_id]
-        sources = filter(None, map(self._meter.source_in_use, raw))
+        sources = filter(None, map(self._meter.source_in_use, self.raw_sessions(session_id)))
         return max(sources, key=list(Source).index, default=None)
 
     def disclaim(self) -> None:
-        """The agent is no Claude adapter: nobody knows who pays."""
+        """The agent is no Claude adapter: nobody knows who pays, nor by which program."""
         self._payer = Payer.of(self._run, guaranteed=False)
+        self._surface = Surface.UNKNOWN
+        self._meter.agent_is_other()
 
     def of_session(self, session_id: str) -> ReportRow | None:
         """The sum of a session of the client; None if nothing was counted in it."""
-        raw = [one for one, client in self._meter.sessions.items() if client == session_id]
-        return self.usage.of_sessions(raw)
+        return self.usage.of_sessions(self.raw_sessions(session_id))
+
+    def raw_sessions(self, session_id: str) -> list[str]:
+        """Claude Code's sessions that were one of the client's, before and after ``/clear``."""
+        return [one for one, client in self._meter.sessions.items() if client == session_id]
 
     async def run(self) -> None:
         """Count what is told until `finish`."""
@@ -154,7 +160,6 @@ class RunMeter:
         self._record(self._meter.agent_ended(self._clock()))
         for session_id in [one for one, state in self._open().items() if not state.settled]:
             await self._settle(session_id)
-        self.usage.pending = False
         self._changed()
 
     def _tell(self, what: Fact | bytes) -> None:
@@ -222,7 +227,9 @@ class RunMeter:
             self._keep(opening.reading, at)
             self._keep_settlement(opening.settlement)
         self._store_session(session_id)
-        self.usage.pending = True
+        if known is not None and known.settled:
+            self._writer.record(Reopened(run_id=self._run.run_id, session_id=session_id))
+        self.usage.unsettled.add(session_id)
         self._changed()
 
     async def _closed(self, client_session_id: str) -> None:
@@ -270,6 +277,7 @@ class RunMeter:
         self._keep_settlement(await anyio.to_thread.run_sync(ended))
         self._meter.settled(session_id)
         self._store_session(session_id, ended_at=at, settled_at=self._clock())
+        self.usage.unsettled.discard(session_id)
         self._changed()
 
     async def _settle_left_over_later(self) -> None:
@@ -290,7 +298,8 @@ class RunMeter:
 
     def _keep_left_over(self, left: LeftOver, now: datetime) -> None:
         session = left.session
-        payer = Payer.of(left.run or self._run, guaranteed=left.run is not None)
+        guaranteed = left.run is not None and left.run.guarantees == GUARANTEES_ENFORCED
+        payer = Payer.of(left.run or self._run, guaranteed=guaranteed)
         for entry in left.settlement.entries:
             self._writer.record(payer.spent(entry, project=session.cwd, surface=Surface.AGENT_SDK))
         for place, reading in enumerate(left.settlement.accounted):
@@ -309,7 +318,7 @@ class RunMeter:
                 cwd, model = (parent.cwd, parent.model) if parent else (None, None)
                 self._sessions[raw] = _Session(at, 0, cwd, model)
                 self._store_session(raw)
-                self.usage.pending = True
+                self.usage.unsettled.add(raw)
 
     def _record(self, entries: list[UsageEntry]) -> None:
         if not entries:
@@ -321,7 +330,7 @@ class RunMeter:
             row = self._payer.spent(
                 entry,
                 project=state.cwd if state else None,
-                surface=Surface.AGENT_SDK if of_client else Surface.UNKNOWN,
+                surface=self._surface if of_client else Surface.UNKNOWN,
             )
             self.usage.add(row)
             self._writer.record(row)

@@ -74,8 +74,7 @@ class RunRecord:
     def of(cls, preparation: Preparation) -> Self:
         """The record of a run that has been prepared and not yet started."""
         plan, settings = preparation.plan, preparation.settings
-        is_other = settings.agent_kind is AgentKind.OTHER
-        return cls(
+        record = cls(
             run_id=preparation.run_id,
             pid=os.getpid(),
             mode=plan.mode,
@@ -85,8 +84,10 @@ class RunRecord:
             clock=lambda: datetime.now(UTC),
             wall_time=preparation.wall_time,
             started_at=preparation.started_at,
-            guarantees=GUARANTEES_NONE if is_other else GUARANTEES_ENFORCED,
         )
+        if settings.agent_kind is AgentKind.OTHER:
+            record._disclaim()
+        return record
 
     def declare(self, value: str, source: str) -> None:
         """Note what the launch plan says will pay: evidence of the weakest kind."""
@@ -110,7 +111,7 @@ class RunRecord:
             case AgentIdentified(name, version, kind):
                 self.agent_name, self.agent_version = name, version
                 if kind is AgentKind.OTHER:
-                    self.guarantees = GUARANTEES_NONE
+                    self._disclaim()
             case EvidenceSeen(evidence):
                 self._see_evidence(evidence)
             case StatusNotSeen(waited):
@@ -184,6 +185,12 @@ class RunRecord:
             agent_version=self.agent_version,
             claude_version=self.claude_version,
         )
+
+    def _disclaim(self) -> None:
+        """The agent is no Claude adapter: nothing is guaranteed, and nobody knows who pays."""
+        self.guarantees = GUARANTEES_NONE
+        self.credential_class = CredentialClass.UNKNOWN
+        self.bucket = Bucket.UNKNOWN
 
     def _see_evidence(self, evidence: Evidence) -> None:
         at = self.wall_time(evidence.at)

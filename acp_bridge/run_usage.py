@@ -3,7 +3,7 @@
 The ledger on disk holds the same entries; a disk that cannot be written changes nothing here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from acp_bridge.ledger.records import SpentRow
 from acp_bridge.ledger.report import GroupKey, Report, ReportRow, RowSum
@@ -19,13 +19,18 @@ class RunUsage:
     """Sums by session, model and state; its size does not grow with the number of requests.
 
     Attributes:
-        pending: a session is not settled yet, so the figures may grow.
+        unsettled: sessions of Claude Code that are not settled yet, whose figures may grow.
     """
 
     def __init__(self, mode: BillingMode) -> None:
-        self.pending = False
+        self.unsettled: set[str] = set()
         self._mode = mode
         self._cells: dict[_Cell, dict[CostKind, list[int]]] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether a session is not settled yet."""
+        return bool(self.unsettled)
 
     def add(self, row: SpentRow) -> None:
         """Add one entry, that was not added before."""
@@ -38,25 +43,37 @@ class RunUsage:
             sums if present is None else [a + b for a, b in zip(present, sums, strict=True)]
         )
 
-    def report(self, by: Sequence[GroupKey] = DEFAULT_GROUPS) -> Report:
+    def report(
+        self,
+        by: Sequence[GroupKey] = DEFAULT_GROUPS,
+        *,
+        session_ids: Collection[str] | None = None,
+    ) -> Report:
         """The run, as the ledger reports it.
 
         Args:
             by: mode, session, model and state can be grouped by.
+            session_ids: only these sessions of Claude Code.
         """
         groups: dict[tuple[str | None, ...], RowSum] = {}
         totals = RowSum()
+        pending: set[tuple[str | None, ...]] = set()
         for cell, by_kind in self._cells.items():
+            if session_ids is not None and cell[0] not in session_ids:
+                continue
             said = self._words(cell)
-            group = groups.setdefault(tuple(said[key] for key in by), RowSum())
+            values = tuple(said[key] for key in by)
+            group = groups.setdefault(values, RowSum())
+            if cell[0] in self.unsettled:
+                pending.add(values)
             for kind, sums in by_kind.items():
                 group.add(kind, sums)
                 totals.add(kind, sums)
         rows = [
-            groups[values].row(values, pending=self.pending)
+            groups[values].row(values, pending=values in pending)
             for values in sorted(groups, key=_none_first)
         ]
-        return Report(tuple(by), rows, totals.row((), pending=self.pending and bool(rows)))
+        return Report(tuple(by), rows, totals.row((), pending=bool(pending)))
 
     def of_sessions(self, session_ids: Sequence[str]) -> ReportRow | None:
         """The sum of these sessions of Claude Code; None if nothing was counted in them."""
@@ -65,7 +82,8 @@ class RunUsage:
         for cell in cells:
             for kind, sums in self._cells[cell].items():
                 found.add(kind, sums)
-        return found.row((), pending=self.pending) if cells else None
+        pending = any(cell[0] in self.unsettled for cell in cells)
+        return found.row((), pending=pending) if cells else None
 
     def _words(self, cell: _Cell) -> dict[GroupKey, str | None]:
         session_id, model, state = cell

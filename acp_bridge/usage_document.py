@@ -27,7 +27,7 @@ def figures(row: ReportRow) -> dict[str, Any]:
     """The figures of a row, without what it is grouped by; also a session's in ``status``."""
     return {
         "requests": row.requests,
-        **_tokens(row.tokens),
+        **(_tokens(row.tokens) if row.tokens_told else _NOT_TOLD),
         "sources": {source.value: count for source, count in row.sources.items()},
         "states": {state.value: count for state, count in row.states.items()},
         "unknown_requests": row.unknown_requests,
@@ -49,6 +49,9 @@ def _tokens(tokens: Tokens) -> dict[str, int]:
         "cache_write_5m_tokens": tokens.cache_write_5m,
         "cache_write_1h_tokens": tokens.cache_write_1h,
     }
+
+
+_NOT_TOLD: dict[str, int | None] = dict.fromkeys(_tokens(Tokens()))
 
 
 def _cost(cost: Cost) -> list[dict[str, str | None]]:

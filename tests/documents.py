@@ -227,8 +227,8 @@ RECEIPT: Final = {
     "violations": VIOLATIONS,
     "wire": WIRE,
     "usage": {
-        "by_model": Nullable([{"model": Nullable(str), **FIGURES}]),
-        "by_state": Nullable([{"state": STATES, **FIGURES}]),
+        "by_model": [{"model": Nullable(str), **FIGURES}],
+        "by_state": [{"state": STATES, **FIGURES}],
         "totals": Nullable(FIGURES),
     },
     "metering": METERING,

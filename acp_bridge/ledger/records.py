@@ -51,6 +51,14 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reopened:
+    """A session that was settled goes on in the same run: its settlement is outstanding again."""
+
+    run_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpentRow:
     """A usage entry, and whose money it was when it was spent.
 
@@ -105,4 +113,4 @@ class Reading:
     cost_micros: int | None = None
 
 
-Row = RunRow | SessionRow | SpentRow | EvidenceRow | ViolationRow | Reading
+Row = RunRow | SessionRow | Reopened | SpentRow | EvidenceRow | ViolationRow | Reading

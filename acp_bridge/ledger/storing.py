@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from acp_bridge.ledger.records import (
     EvidenceRow,
     Reading,
+    Reopened,
     Row,
     RunRow,
     SessionRow,
@@ -80,6 +81,9 @@ def _insert_or_add(table: str, known_by: Sequence[str], counters: Sequence[str])
 
 _RUN = _insert_or_fill("runs", RunRow.__slots__, ("run_id",))
 _SESSION = _insert_or_fill("sessions", SessionRow.__slots__, ("run_id", "session_id"))
+_REOPENED = (
+    "UPDATE sessions SET ended_at = NULL, settled_at = NULL WHERE run_id = ? AND session_id = ?"
+)
 _EVIDENCE = _insert("evidence", EvidenceRow.__slots__)
 _VIOLATION = _insert("violations", ViolationRow.__slots__)
 _READING = _insert(
@@ -156,12 +160,16 @@ class Store:
             self._connection.executemany(statement, [(*key, *of) for key, of in sums.items()])
         return added
 
-    def _note(self, row: RunRow | SessionRow | EvidenceRow | ViolationRow | Reading) -> None:
+    def _note(
+        self, row: RunRow | SessionRow | Reopened | EvidenceRow | ViolationRow | Reading
+    ) -> None:
         match row:
             case RunRow():
                 self._connection.execute(_RUN, _values(row))
             case SessionRow():
                 self._connection.execute(_SESSION, _values(row))
+            case Reopened(run_id=run_id, session_id=session_id):
+                self._connection.execute(_REOPENED, (run_id, session_id))
             case EvidenceRow():
                 self._connection.execute(_EVIDENCE, _values(row))
             case ViolationRow():

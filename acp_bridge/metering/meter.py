@@ -68,11 +68,17 @@ class Meter:
         self._run_id = run_id
         self._suggestions = suggestions
         self._grace = timedelta(seconds=grace_seconds if telemetry else 0)
+        self._is_other = False
         self._turns = Turns()
         self._accounts: dict[str, SessionAccount] = {}
         self._current: dict[str | None, str] = {}  # the client's session to Claude Code's
         self._pending: list[_Pending] = []
         self._recorded: OrderedDict[str, None] = OrderedDict()
+
+    def agent_is_other(self) -> None:
+        """No Claude adapter: nothing but the ACP messages tells what a turn cost."""
+        self._is_other = True
+        self._grace = timedelta(0)
 
     # What happened on the ACP connection
 
@@ -265,7 +271,25 @@ class Meter:
 
     def _fall_back(self, pending: _Pending) -> list[UsageEntry]:
         raw = self._current.get(pending.session_id, pending.session_id)
-        return [] if raw is None else self._count_by_agent(self._account(raw), pending)
+        if raw is None:
+            return []
+        account = self._account(raw)
+        counted = self._count_by_agent(account, pending)
+        return counted or (self._told_nothing(account, pending) if self._is_other else [])
+
+    def _told_nothing(self, account: SessionAccount, pending: _Pending) -> list[UsageEntry]:
+        entry = UsageEntry(
+            key=f"unknown:{self._run_id}:{account.session_id}:turn {pending.turn}",
+            run_id=self._run_id,
+            session_id=account.session_id,
+            at=pending.ended_at,
+            source=Source.ACP,
+            state=State.UNKNOWN,
+            requests=None,
+            turn=pending.turn,
+            detail="the agent told nothing of what this turn used",
+        )
+        return self._record(account, [entry])
 
     def _count_by_agent(self, account: SessionAccount, pending: _Pending) -> list[UsageEntry]:
         if account.spoke or account.closed:

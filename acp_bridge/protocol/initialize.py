@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from acp_bridge.modes import AgentKind, BillingMode
+from acp_bridge.modes import AgentKind, BillingMode, Bucket, CredentialClass
 from acp_bridge.protocol import json_text, names
 from acp_bridge.protocol.decisions import Interceptor, Rewrite
 from acp_bridge.protocol.envelope import Envelope
@@ -22,6 +22,10 @@ from acp_bridge.protocol.open_requests import OpenRequest
 
 META_KEY = "acp_bridge"
 GUARANTEES_ENFORCED, GUARANTEES_NONE = "enforced", "none"
+_NOBODY_KNOWS = {
+    "credential_class": CredentialClass.UNKNOWN.value,
+    "bucket": Bucket.UNKNOWN.value,
+}
 _TERMINAL_AUTH = "terminal-auth"
 _CLI_FLAG = "--cli"
 
@@ -93,8 +97,9 @@ def edit(result: bytes, card: BridgeCard, kind: AgentKind) -> bytes:
         _name_the_mode(top, card.mode)
         _edit_sign_in(top, card)
     guarantees = GUARANTEES_ENFORCED if kind is AgentKind.CLAUDE else GUARANTEES_NONE
+    payer = {} if kind is AgentKind.CLAUDE else _NOBODY_KNOWS
     meta = _object(top.get("_meta"))
-    meta[META_KEY] = msgspec.json.encode({**card.meta, "guarantees": guarantees})
+    meta[META_KEY] = msgspec.json.encode({**card.meta, **payer, "guarantees": guarantees})
     top["_meta"] = json_text.encode_members(meta)
     return json_text.encode_members(top)
 
