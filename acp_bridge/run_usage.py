@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 
 from acp_bridge.ledger.records import SpentRow
 from acp_bridge.ledger.report import GroupKey, Report, ReportRow, RowSum
-from acp_bridge.metering.usage import CostKind, Source, State, UsageEntry
+from acp_bridge.ledger.sums import breakdown_of, sums_of
+from acp_bridge.metering.usage import CostKind, State
 from acp_bridge.modes import BillingMode
 
 DEFAULT_GROUPS = (GroupKey.MODE, GroupKey.MODEL)
@@ -37,7 +38,8 @@ class RunUsage:
         entry = row.entry
         cell = (entry.session_id, entry.model, entry.state)
         by_kind = self._cells.setdefault(cell, {})
-        sums = sums_of(entry)
+        own = sums_of(entry)
+        sums = [*own, *breakdown_of(entry, own)]
         present = by_kind.get(row.cost_kind)
         by_kind[row.cost_kind] = (
             sums if present is None else [a + b for a, b in zip(present, sums, strict=True)]
@@ -97,24 +99,3 @@ class RunUsage:
 
 def _none_first(values: tuple[str | None, ...]) -> list[tuple[bool, str]]:
     return [(value is not None, value or "") for value in values]
-
-
-def sums_of(entry: UsageEntry) -> list[int]:
-    """What an entry adds to the columns of a `RowSum`, in their order."""
-    requests = entry.requests or 0
-    told = entry.tokens is not None
-    sums = [
-        1,
-        int(entry.requests is None),
-        requests,
-        0 if told else 1 if entry.requests is None else requests,
-        *(entry.tokens.counts if entry.tokens is not None else (0,) * 5),
-        entry.cost_micros or 0,
-        int(entry.cost_micros is None),
-    ]
-    return [
-        *sums,
-        *(requests if entry.source is source else 0 for source in Source),
-        *(requests if entry.state is state else 0 for state in State),
-        *(of if entry.asked_by.unasked else 0 for of in sums),
-    ]

@@ -30,6 +30,7 @@ def figures(row: ReportRow) -> dict[str, Any]:
         **(_tokens(row.tokens) if row.tokens_told else _NOT_TOLD),
         "sources": {source.value: count for source, count in row.sources.items()},
         "states": {state.value: count for state, count in row.states.items()},
+        "state_tokens": {state.value: count for state, count in row.state_tokens.items()},
         "unknown_requests": row.unknown_requests,
         "pending": row.pending,
         "cost": _cost(row.cost),

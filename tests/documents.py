@@ -120,6 +120,7 @@ FIGURES: Final = {
     **TOKENS,
     "sources": Each(SOURCES, count),
     "states": Each(STATES, count),
+    "state_tokens": Each(STATES, count),
     "unknown_requests": count,
     "pending": bool,
     "cost": COST,

@@ -30,6 +30,7 @@ FIGURES: dict[str, Any] = {
     **TOKENS,
     "sources": {},
     "states": {},
+    "state_tokens": {},
     "unknown_requests": 0,
     "pending": False,
     "cost": [{"cost_kind": "unknown", "cost_usd": "0.000000"}],

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from acp_bridge.ledger.report import GroupKey, Report, ReportRow, RowSum
+from acp_bridge.ledger.sums import breakdown_of, sums_of
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State, Tokens, UsageEntry
 from acp_bridge.receipt_document import run_receipt, session_receipt
-from acp_bridge.run_usage import sums_of
 from acp_bridge.usage_document import figures, usage_document
 from tests.documents import assert_receipt, assert_status
 
@@ -56,7 +56,8 @@ CLIENT_SESSIONS = {"first": ["first"], "second": ["second", "second, cleared"], 
 def row(entries: list[UsageEntry], values: tuple[str | None, ...] = ()) -> ReportRow:
     found = RowSum()
     for one in entries:
-        found.add(CostKind.BILLED_ESTIMATE, sums_of(one))
+        sums = sums_of(one)
+        found.add(CostKind.BILLED_ESTIMATE, [*sums, *breakdown_of(one, sums)])
     return found.row(values, pending=False)
 
 

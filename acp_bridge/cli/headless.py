@@ -11,7 +11,6 @@ from acp_bridge.bridge import Bridge
 from acp_bridge.cli.conversation import AgentEndedError, Conversation
 from acp_bridge.errors import BridgeError
 from acp_bridge.inspect.usage import render
-from acp_bridge.ledger.report import GroupKey
 from acp_bridge.log import Log
 from acp_bridge.settings import Settings
 from acp_bridge.signals import unless_signalled
@@ -110,7 +109,7 @@ class _Answer:
 
 def show_usage(bridge: Bridge) -> None:
     """Write the table of what was used; the bridge has been left, so it is settled."""
-    write_stderr("\n" + render(bridge.usage, bridge.usage_by(GroupKey.STATE)))
+    write_stderr("\n" + render(bridge.usage))
 
 
 def mode_and_evidence(status: Mapping[str, Any]) -> str:

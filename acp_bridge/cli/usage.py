@@ -1,12 +1,10 @@
 """``acp-bridge usage``: what was used, grouped as asked."""
 
 import argparse
-import json
 import re
 import sys
 from datetime import datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acp_bridge.errors import ConfigurationError
 
@@ -41,7 +39,6 @@ def run(arguments: "Arguments") -> int:
     from acp_bridge.inspect.usage import render  # noqa: PLC0415
     from acp_bridge.ledger import ledger_path  # noqa: PLC0415
     from acp_bridge.ledger.queries import Ledger  # noqa: PLC0415
-    from acp_bridge.ledger.report import GroupKey  # noqa: PLC0415
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
     from acp_bridge.usage_document import usage_document  # noqa: PLC0415
 
@@ -60,16 +57,17 @@ def run(arguments: "Arguments") -> int:
                 f"the ledger has no run {options.run_id!r}",
                 hint="acp-bridge usage --by run lists the runs there are",
             )
-        ask = partial(
-            ledger.report, since=since, until=until, run_id=options.run_id, zone=LocalZone()
-        )
-        document = usage_document(ask(by))
-        if options.json:
-            text = json.dumps(document, indent=2) + "\n"
-        else:
-            text = render(document, usage_document(ask((GroupKey.STATE,))))
-    sys.stdout.write(text)
+        found = ledger.report(by, since=since, until=until, run_id=options.run_id, zone=LocalZone())
+    document = usage_document(found)
+    sys.stdout.write(_json(document) if options.json else render(document))
     return 0
+
+
+def _json(document: dict[str, Any]) -> str:
+    import msgspec  # noqa: PLC0415 - with its use
+
+    # Ten times as fast as the standard library's with an indentation, which is all in Python.
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
 def groups(written: list[str] | None) -> "tuple[GroupKey, ...]":

@@ -31,12 +31,11 @@ _COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], object]], ...] = (
 )
 
 
-def render(document: Mapping[str, Any], by_state: Mapping[str, Any]) -> str:
+def render(document: Mapping[str, Any]) -> str:
     """The page for people.
 
     Args:
         document: from `acp_bridge.usage_document.usage_document`.
-        by_state: the same usage, grouped by state.
     """
     names, rows, totals = document["group_by"], document["rows"], document["totals"]
     if not rows and not totals["cost"]:
@@ -45,7 +44,7 @@ def render(document: Mapping[str, Any], by_state: Mapping[str, Any]) -> str:
     body = [(*(_shown(row[name]) for name in names), *_numbers(row)) for row in rows]
     if len(rows) > 1 or not names:
         body.append((*(["total"] + [""] * len(names))[: len(names)], *_numbers(totals)))
-    lines = [*_table(head, body, left=len(names)), "", *_notes(totals, by_state["rows"])]
+    lines = [*_table(head, body, left=len(names)), "", *_notes(totals)]
     return "\n".join(lines) + "\n"
 
 
@@ -74,13 +73,13 @@ def _table(head: _Cells, body: Iterable[_Cells], *, left: int) -> Iterator[str]:
         yield "  ".join(aligned).rstrip()
 
 
-def _notes(totals: Mapping[str, Any], by_state: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _notes(totals: Mapping[str, Any]) -> Iterator[str]:
     for one in totals["cost"]:
         if one["cost_usd"] is not None:
             yield f"{one['cost_usd']} USD {_MONEY[CostKind(one['cost_kind'])]}"
-    for row in by_state:
-        if row["state"] != State.UNKNOWN:
-            yield f"{row['state']}: {_all_tokens(row)}, {_STATES[State(row['state'])]}"
+    for state, words in _STATES.items():
+        if state in totals["state_tokens"]:
+            yield f"{state}: {totals['state_tokens'][state]:,} tokens, {words}"
     if totals["unknown_requests"]:
         yield f"unknown: {_requests(totals['unknown_requests'])}, {_STATES[State.UNKNOWN]}"
     if totals["requests"] is None:

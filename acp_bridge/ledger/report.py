@@ -58,6 +58,7 @@ class ReportRow:
         tokens: sums of what is known.
         sources: known requests by who counted them.
         states: known requests by how their entries came about.
+        state_tokens: tokens of all kinds by the same.
         unknown_requests: requests whose tokens nobody told; they are in ``requests``.
         cost: by kind of money; kinds are never added together.
         uncosted_entries: entries whose cost is unknown and so missing from ``cost``.
@@ -70,6 +71,7 @@ class ReportRow:
     tokens: Tokens
     sources: dict[Source, int]
     states: dict[State, int]
+    state_tokens: dict[State, int]
     unknown_requests: int
     cost: Cost
     uncosted_entries: int
@@ -105,17 +107,24 @@ class RowSum:
         present = self._by_cost_kind.get(cost_kind)
         self._by_cost_kind[cost_kind] = list(sums if present is None else map(add, present, sums))
 
+    def _added_up(self) -> list[int]:
+        by_kind = list(self._by_cost_kind.values())
+        if len(by_kind) == 1:  # as nearly always
+            return by_kind[0]
+        return [sum(of) for of in zip(*by_kind, strict=True)] or [0] * _WIDTH
+
     def row(self, values: tuple[str | None, ...], *, pending: bool) -> ReportRow:
         """What was added, as a row of a report."""
         cost = {kind: _cost(sums) for kind, sums in self._by_cost_kind.items()}
         unasked = {kind: sums[_UNASKED:] for kind, sums in self._by_cost_kind.items()}
-        sums = [sum(of) for of in zip(*self._by_cost_kind.values(), strict=True)] or [0] * _WIDTH
+        sums = self._added_up()
         return ReportRow(
             values=values,
             requests=None if 0 < sums[_ENTRIES] == sums[_UNCOUNTED] else sums[_REQUESTS],
             tokens=Tokens(*sums[_TOKENS]),
             sources=_known(Source, sums[_SOURCES]),
             states=_known(State, sums[_STATES]),
+            state_tokens=_known(State, sums[_STATE_TOKENS]),
             unknown_requests=sums[_UNKNOWN],
             cost=cost,
             uncosted_entries=sums[_UNCOSTED],
@@ -143,14 +152,15 @@ _FIRST_TOKENS = SUM_COLUMNS.index(TOKEN_COLUMNS[0])
 _TOKENS = slice(_FIRST_TOKENS, _FIRST_TOKENS + len(TOKEN_COLUMNS))
 _SOURCES = slice(len(SUM_COLUMNS), len(SUM_COLUMNS) + len(Source))
 _STATES = slice(_SOURCES.stop, _SOURCES.stop + len(State))
-_UNASKED = _STATES.stop
+_STATE_TOKENS = slice(_STATES.stop, _STATES.stop + len(State))
+_UNASKED = _STATE_TOKENS.stop
 _WIDTH = len(SUM_COLUMNS) + len(BREAKDOWN_COLUMNS)
 
 _Word = TypeVar("_Word", Source, State)
 
 
-def _known(words: type[_Word], requests: Sequence[int]) -> dict[_Word, int]:
-    return {word: count for word, count in zip(words, requests, strict=True) if count}
+def _known(words: type[_Word], counts: Sequence[int]) -> dict[_Word, int]:
+    return {word: count for word, count in zip(words, counts, strict=True) if count}
 
 
 def _cost(sums: Sequence[int]) -> int | None:

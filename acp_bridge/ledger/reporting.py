@@ -1,10 +1,11 @@
 """Computing a report: whole quarters of an hour from their sums, what is left from the entries."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from acp_bridge.ledger.periods import LocalTime, Period
@@ -166,24 +167,47 @@ class Reporter:
             f"SELECT {', '.join(columns.values())}, {source.sums} FROM {source.table} t{kinds}"  # noqa: S608 - own names
             f" WHERE {' AND '.join(where)} GROUP BY {groups}"
         )
-        width = len(columns)
+        width, places = len(columns), {name: place for place, name in enumerate(columns)}
+        values_of = self._values(places)
+        charge, kinds_of_money = places["charge"], self._kinds_of_money()
         for found in self._connection.execute(sql, bound):
-            group = dict(zip(columns, found, strict=False))
-            cost_kind = CostKind(self._charges[group["charge"]][_COST_KIND] or "")
-            yield self._values(group), cost_kind, found[width:]
+            yield values_of(found), kinds_of_money[found[charge]], found[width:]
 
-    def _values(self, group: dict[str, Any]) -> Words:
-        charge = self._charges[group["charge"]]
-        place = self._places.get(group.get("place", 0), ())
-        if self._local is not None:
-            words = self._local.words(group["time"], self._shortest, self._wanted)
-            group |= dict(zip(self._wanted, words, strict=True))
-        return tuple(
-            charge[_CHARGES[key]]
-            if key in _CHARGES
-            else (place[_PLACES[key]] if key in _PLACES else group[key])
-            for key in self._asked.by
-        )
+    def _kinds_of_money(self) -> dict[int, CostKind]:
+        return {number: CostKind(of[_COST_KIND] or "") for number, of in self._charges.items()}
+
+    def _values(self, places: dict[str, int]) -> Callable[[Sequence[Any]], Words]:
+        """How to read what is grouped by from a row, whose columns are at these places."""
+        readers = [self._reader(key, places) for key in self._asked.by]
+        return lambda found: tuple([read(found) for read in readers])
+
+    def _reader(self, key: GroupKey, places: dict[str, int]) -> Callable[[Sequence[Any]], Any]:
+        if key in _CHARGES:
+            return self._word(self._charges, places["charge"], _CHARGES[key])
+        if key in _PLACES:
+            return self._word(self._places, places["place"], _PLACES[key])
+        if key in _PERIODS:
+            # Without entries there is no time to tell, and no row to read it from.
+            return self._period(places.get("time", 0), self._wanted.index(_PERIODS[key]))
+        return itemgetter(places[key])
+
+    @staticmethod
+    def _word(
+        words: dict[int, Words], place: int, column: int
+    ) -> Callable[[Sequence[Any]], str | None]:
+        chosen = {number: of[column] for number, of in words.items()}
+        return lambda found: chosen[found[place]]
+
+    def _period(self, place: int, which: int) -> Callable[[Sequence[Any]], str]:
+        known: dict[int, str] = {}
+
+        def read(found: Sequence[Any]) -> str:
+            number = found[place]
+            if number not in known and self._local is not None:
+                known[number] = self._local.words(number, self._shortest, self._wanted)[which]
+            return known[number]
+
+        return read
 
 
 _DETAILS = frozenset((*_KINDS, *_PLACES, GroupKey.SUBAGENT))

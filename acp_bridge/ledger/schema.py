@@ -51,9 +51,10 @@ SUM_COLUMNS = (
 BREAKDOWN_COLUMNS = (
     *(f"from_{source}" for source in Source),
     *(f"in_{state}" for state in State),
+    *(f"tokens_{state}" for state in State),
     *(f"unasked_{column}" for column in SUM_COLUMNS),
 )
-"""The part of the sums that came from each source, in each state, and from nobody's words."""
+"""Requests by source and by state, all tokens by state, and the part that nobody typed."""
 
 _UNASKED = ", ".join(f"'{asked}'" for asked in AskedBy if asked.unasked)
 
@@ -78,10 +79,13 @@ def with_breakdown(sums: Sequence[str]) -> str:
         sums: what one row adds to `SUM_COLUMNS`, in their order.
     """
     requests = sums[SUM_COLUMNS.index("requests")]
+    first = SUM_COLUMNS.index(TOKEN_COLUMNS[0])
+    tokens = f"({' + '.join(sums[first : first + len(TOKEN_COLUMNS)])})"
     parts = (
         *sums,
         *(f"CASE WHEN k.source = '{source}' THEN {requests} ELSE 0 END" for source in Source),
         *(f"CASE WHEN k.state = '{state}' THEN {requests} ELSE 0 END" for state in State),
+        *(f"CASE WHEN k.state = '{state}' THEN {tokens} ELSE 0 END" for state in State),
         *(f"CASE WHEN k.asked_by IN ({_UNASKED}) THEN {of} ELSE 0 END" for of in sums),
     )
     return ", ".join(f"sum({part})" for part in parts)

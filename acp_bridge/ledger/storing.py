@@ -23,7 +23,8 @@ from acp_bridge.ledger.schema import (
     SUM_COLUMNS,
     TOKEN_COLUMNS,
 )
-from acp_bridge.metering.usage import Source, State, UsageEntry
+from acp_bridge.ledger.sums import breakdown_of, sums_of
+from acp_bridge.metering.usage import UsageEntry
 
 UNSTORABLE = (
     sqlite3.DataError,
@@ -106,9 +107,6 @@ _ADD_TO_PLACE = _insert_or_add(
 _ADD_TO_CHARGE = _insert_or_add(
     "charge_quarters", ("quarter", "charge_id"), (*SUM_COLUMNS, *BREAKDOWN_COLUMNS)
 )
-
-_SOURCES, _STATES = tuple(Source), tuple(State)
-_REQUESTS = SUM_COLUMNS.index("requests")
 
 Key = tuple[int | str, ...]
 Sums = dict[Key, list[int]]
@@ -197,9 +195,9 @@ class Store:
         )
         if not cursor.rowcount:
             return False
-        sums = _sums(amounts)
+        sums = sums_of(entry)
         _add(by_place, (at // QUARTER, kind, place, entry.agent_id or ""), sums)
-        _add(by_charge, (at // QUARTER, charge), [*sums, *_breakdown(entry, sums)])
+        _add(by_charge, (at // QUARTER, charge), [*sums, *breakdown_of(entry, sums)])
         return True
 
     def _charge(self, row: SpentRow) -> int:
@@ -240,23 +238,6 @@ def _amounts(entry: UsageEntry) -> tuple[int | None, ...]:
     if any(amount is not None and abs(amount) >= LARGEST for amount in amounts):
         raise ValueError("a count of the entry is beyond all reason")
     return amounts
-
-
-def _sums(amounts: tuple[int | None, ...]) -> list[int]:
-    """What one entry adds to a sum: `SUM_COLUMNS`, in their order."""
-    requests, *tokens, cost = amounts
-    unknown = (1 if requests is None else requests) if tokens[0] is None else 0
-    counted = [1, int(requests is None), requests or 0, unknown]
-    return [*counted, *(count or 0 for count in tokens), cost or 0, int(cost is None)]
-
-
-def _breakdown(entry: UsageEntry, sums: list[int]) -> list[int]:
-    """What one entry adds to `BREAKDOWN_COLUMNS`, in their order."""
-    requests = sums[_REQUESTS]
-    by_source = [requests if source is entry.source else 0 for source in _SOURCES]
-    by_state = [requests if state is entry.state else 0 for state in _STATES]
-    is_unasked = entry.asked_by.unasked
-    return [*by_source, *by_state, *(sums if is_unasked else [0] * len(sums))]
 
 
 def _add(sums: Sums, key: Key, further: list[int]) -> None:

@@ -62,6 +62,7 @@ def summed(values: Values, rows: list[SpentRow]) -> ReportRow:
         tokens=tokens(rows),
         sources=requests_by(rows, lambda row: row.entry.source),
         states=requests_by(rows, lambda row: row.entry.state),
+        state_tokens=tokens_by_state(rows),
         unknown_requests=sum(
             1 if row.entry.requests is None else row.entry.requests
             for row in rows
@@ -86,6 +87,11 @@ def requests_by(rows: Iterable[SpentRow], word_of: Callable[[SpentRow], Word]) -
         word = word_of(row)
         found[word] = found.get(word, 0) + (row.entry.requests or 0)
     return {word: count for word, count in found.items() if count}
+
+
+def tokens_by_state(rows: list[SpentRow]) -> dict[State, int]:
+    found = {state: tokens(row for row in rows if row.entry.state is state) for state in State}
+    return {state: of.total for state, of in found.items() if of}
 
 
 def cost(rows: Iterable[SpentRow]) -> Cost:
