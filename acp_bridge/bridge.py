@@ -29,29 +29,29 @@ from acp_bridge.agent.in_memory import InMemoryAgent, ServeClient
 from acp_bridge.agent.process import adopt_agent
 from acp_bridge.agent.running import RunningAgent
 from acp_bridge.agent.versions import claude_version
-from acp_bridge.interceptors import interceptors
 from acp_bridge.ledger.report import GroupKey
 from acp_bridge.log import Log
 from acp_bridge.loopback.bound import BoundAddress
-from acp_bridge.metered_run import MeteredRun
 from acp_bridge.modes import AgentKind, BillingMode
-from acp_bridge.preparation import (
+from acp_bridge.protocol import names
+from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
+from acp_bridge.protocol.relay import RelayCore
+from acp_bridge.relay import Receive, Relay, Send
+from acp_bridge.run.interceptors import interceptors
+from acp_bridge.run.metered import MeteredRun
+from acp_bridge.run.preparation import (
     ALL_LAYERS,
     Layers,
     Preparation,
     Surroundings,
     prepare_in_memory,
 )
-from acp_bridge.protocol import names
-from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
-from acp_bridge.protocol.relay import RelayCore
-from acp_bridge.receipt_document import run_receipt, session_receipt
-from acp_bridge.registrar import Registrar
-from acp_bridge.relay import Receive, Relay, Send
-from acp_bridge.run_record import RunRecord
-from acp_bridge.run_usage import DEFAULT_GROUPS
+from acp_bridge.run.receipt_document import run_receipt, session_receipt
+from acp_bridge.run.record import RunRecord
+from acp_bridge.run.registrar import Registrar
+from acp_bridge.run.start import Begun, begin
+from acp_bridge.run.usage import DEFAULT_GROUPS
 from acp_bridge.settings import Settings
-from acp_bridge.start import Begun, begin
 
 SCHEMA_VERSION = 1
 _BUFFERED_CHUNKS = 16

@@ -14,9 +14,9 @@ from acp_bridge.agent.pipes import stdio_streams
 from acp_bridge.bridge import Bridge
 from acp_bridge.errors import BridgeError
 from acp_bridge.log import Log
-from acp_bridge.preparation import ALL_LAYERS, Layers, Preparation
+from acp_bridge.run.preparation import ALL_LAYERS, Layers, Preparation
+from acp_bridge.run.start import Begun
 from acp_bridge.signals import BY_SIGNAL, on_signal
-from acp_bridge.start import Begun
 
 
 def serve_stdio(

@@ -15,7 +15,7 @@ def python(code: str) -> str:
 
 
 def test_settings_are_read_without_an_event_loop() -> None:
-    code = "import sys, acp_bridge.preparation; print([m for m in sys.modules])"
+    code = "import sys, acp_bridge.run.preparation; print([m for m in sys.modules])"
     loaded = python(code)
     assert "acp_bridge.settings" in loaded
     assert [name for name in HEAVY if f"'{name}'" in loaded] == []

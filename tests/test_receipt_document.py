@@ -9,8 +9,8 @@ import pytest
 from acp_bridge.ledger.report import GroupKey, Report, ReportRow, RowSum
 from acp_bridge.ledger.sums import breakdown_of, sums_of
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State, Tokens, UsageEntry
-from acp_bridge.receipt_document import run_receipt, session_receipt
-from acp_bridge.usage_document import figures, usage_document
+from acp_bridge.run.receipt_document import run_receipt, session_receipt
+from acp_bridge.run.usage_document import figures, usage_document
 from tests.documents import assert_receipt, assert_status
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)

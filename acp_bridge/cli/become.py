@@ -7,8 +7,8 @@ from typing import NoReturn
 from acp_bridge.agent.terminal import replace_process
 from acp_bridge.cli.banner import show_banner
 from acp_bridge.errors import BridgeError
-from acp_bridge.preparation import Preparation
-from acp_bridge.run_record import RunRecord
+from acp_bridge.run.preparation import Preparation
+from acp_bridge.run.record import RunRecord
 
 
 def become(argv: Sequence[str], preparation: Preparation) -> NoReturn:

@@ -29,7 +29,7 @@ def run(arguments: "Arguments") -> int:
             hint='for example: acp-bridge exec -- claude -p "hello"',
         )
     from acp_bridge.cli.become import become  # noqa: PLC0415 - heavy
-    from acp_bridge.preparation import Surroundings, prepare_command  # noqa: PLC0415 - heavy
+    from acp_bridge.run.preparation import Surroundings, prepare_command  # noqa: PLC0415 - heavy
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     settings = load_settings(arguments.flags)

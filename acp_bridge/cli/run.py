@@ -37,8 +37,8 @@ def run(arguments: "Arguments") -> int:
 
         settings = load_settings(arguments.flags)
         from acp_bridge.log import Log  # noqa: PLC0415 - heavy
-        from acp_bridge.preparation import Surroundings  # noqa: PLC0415 - heavy
-        from acp_bridge.start import begin  # noqa: PLC0415 - heavy
+        from acp_bridge.run.preparation import Surroundings  # noqa: PLC0415 - heavy
+        from acp_bridge.run.start import begin  # noqa: PLC0415 - heavy
 
         log = Log.of(settings)
         agent = arguments.after_dashes or None

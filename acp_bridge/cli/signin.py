@@ -10,7 +10,7 @@ from itertools import pairwise
 from acp_bridge.cli.become import become
 from acp_bridge.errors import AgentError, RefusedError
 from acp_bridge.modes import BillingMode
-from acp_bridge.preparation import Surroundings, prepare
+from acp_bridge.run.preparation import Surroundings, prepare
 from acp_bridge.settings import Settings
 
 LOGIN = ("auth", "login")

@@ -39,8 +39,8 @@ def run(arguments: "Arguments") -> int:
     from acp_bridge.inspect.usage import render  # noqa: PLC0415
     from acp_bridge.ledger import ledger_path  # noqa: PLC0415
     from acp_bridge.ledger.queries import Ledger  # noqa: PLC0415
+    from acp_bridge.run.usage_document import usage_document  # noqa: PLC0415
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
-    from acp_bridge.usage_document import usage_document  # noqa: PLC0415
 
     options = arguments.options
     now = datetime.now().astimezone()

@@ -1,4 +1,4 @@
-"""What was used, as the page that people read. The document is `acp_bridge.usage_document`."""
+"""What was used, as the page that people read. The document is `acp_bridge.run.usage_document`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -35,7 +35,7 @@ def render(document: Mapping[str, Any]) -> str:
     """The page for people.
 
     Args:
-        document: from `acp_bridge.usage_document.usage_document`.
+        document: from `acp_bridge.run.usage_document.usage_document`.
     """
     names, rows, totals = document["group_by"], document["rows"], document["totals"]
     if not rows and not totals["cost"]:

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Self
@@ -26,25 +25,6 @@ from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
 from acp_bridge.policy.surface import Surface
 
 _TOKENS = ", ".join(TOKEN_COLUMNS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSum:
-    """What the ledger holds of one session, run, model and state.
-
-    Attributes:
-        requests: known API requests.
-        tokens: the sum of what is known.
-        cost_micros: the sum of what is known; None if no entry has a cost.
-    """
-
-    run_id: str
-    session_id: str
-    model: str | None
-    state: State
-    requests: int
-    tokens: Tokens
-    cost_micros: int | None
 
 
 class Ledger:
@@ -107,35 +87,6 @@ class Ledger:
         sql = f"SELECT * FROM entries WHERE {where} ORDER BY at, id"  # noqa: S608 - own names
         for found in self._rows(sql, bound):
             yield _spent(found)
-
-    def session_sums(self, session_id: str, *, run_id: str | None = None) -> list[SessionSum]:
-        """What is known of a session, for the arithmetic of settlement; one run's or all runs'."""
-        where, bound = _filter(run_id=run_id, session_id=session_id)
-        sums = ", ".join(f"sum(q.{column}) AS {column}" for column in TOKEN_COLUMNS)
-        sql = (
-            "SELECT run_id, session_id, model, state, sum(requests) AS requests, "  # noqa: S608
-            f"{sums}, CASE WHEN sum(entries) > sum(uncosted) THEN sum(cost_micros) END AS cost"
-            " FROM places p JOIN place_quarters q ON q.place_id = p.id"
-            " JOIN kinds k ON k.id = q.kind_id JOIN charges c ON c.id = k.charge_id"
-            f" WHERE {where} GROUP BY 1, 2, 3, 4"
-        )
-        return [
-            SessionSum(
-                run_id=row["run_id"],
-                session_id=row["session_id"],
-                model=row["model"],
-                state=State(row["state"]),
-                requests=row["requests"],
-                tokens=_tokens(row) or Tokens(),
-                cost_micros=row["cost"],
-            )
-            for row in self._rows(sql, bound)
-        ]
-
-    def latest_readings(self, session_id: str) -> dict[str, Reading]:
-        """The newest reading of each model of a session, by model."""
-        sql = "SELECT * FROM readings WHERE session_id = ? ORDER BY at, id"
-        return {row["model"]: _reading(row) for row in self._rows(sql, [session_id])}
 
     def readings(self, session_id: str) -> list[Reading]:
         """Every reading of a session, one a model, in the order in which they were stored."""

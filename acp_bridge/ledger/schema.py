@@ -142,7 +142,7 @@ CREATE TABLE readings (
     run_id TEXT NOT NULL, {", ".join(f"{column} INTEGER NOT NULL" for column in TOKEN_COLUMNS)},
     cost_micros INTEGER
 );
-CREATE INDEX readings_latest ON readings (session_id, model, at);
+CREATE INDEX readings_by_session ON readings (session_id);
 """  # noqa: S608 - own names
 
 

@@ -100,11 +100,6 @@ def readings_from_end(lines: Iterable[bytes]) -> Iterator[Reading]:
             yield reading
 
 
-def last_reading(lines: Iterable[bytes]) -> Reading | None:
-    """The newest ``cost-state`` among lines that come from the end; None if there is none."""
-    return next(readings_from_end(lines), None)
-
-
 def totals_by_model(usage: Mapping[str, ModelUsage]) -> dict[str, Spent]:
     """Totals by model, without models that spent nothing."""
     return {model: told.spent for model, told in usage.items() if told.spent.tokens}

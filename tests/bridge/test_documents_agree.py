@@ -21,7 +21,7 @@ from acp_bridge.loopback.seen import SeenRequest
 from acp_bridge.loopback.sink import ProxySink
 from acp_bridge.metering.usage import total
 from acp_bridge.modes import BillingMode
-from acp_bridge.receipt_document import run_receipt
+from acp_bridge.run.receipt_document import run_receipt
 from acp_bridge.settings import load_settings
 from acp_bridge.testing import Chunk, End, OfflineWorld, ScriptedAgent, TurnUsage
 from tests.bridge.asking import Asking, Client, Library, answered, assert_same, printed

@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
-from acp_bridge.registrar import Registrar
-from acp_bridge.run_record import RunRecord
+from acp_bridge.run.record import RunRecord
+from acp_bridge.run.registrar import Registrar
 
 SECONDS = 20.0
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from hypothesis import given, settings
 
-from acp_bridge.ledger.queries import Ledger, SessionSum
-from acp_bridge.ledger.records import EvidenceRow, Reading, Row, SpentRow, ViolationRow
+from acp_bridge.ledger.queries import Ledger
+from acp_bridge.ledger.records import EvidenceRow, Reading, Reopened, Row, SpentRow, ViolationRow
 from acp_bridge.ledger.storing import micros, moment
 from acp_bridge.ledger.writer import LedgerWriter
-from acp_bridge.metering.usage import State, Tokens
+from acp_bridge.metering.usage import Tokens
 from tests.ledger.children import SECONDS
-from tests.ledger.rows import NOON, TOKENS, moments, run, session, spent
+from tests.ledger.rows import NOON, moments, run, session, spent
 
 
 def stored(path: Path, *rows: Row) -> Ledger:
@@ -38,31 +38,20 @@ def test_an_entry_comes_out_as_it_went_in(tmp_path: Path) -> None:
         assert list(ledger.entries(run_id="run", session_id="session")) == [full]
 
 
-def test_a_session_is_summed_by_run_model_and_state(tmp_path: Path) -> None:
-    unpriced = spent("d", run_id="other", cost_micros=None)
-    rows = [spent("a"), spent("b"), spent("c", state=State.OUTSIDE), unpriced]
-    both = SessionSum(
-        run_id="run",
-        session_id="session",
-        model="opus",
-        state=State.LIVE,
-        requests=2,
-        tokens=TOKENS + TOKENS,
-        cost_micros=3000,
-    )
-    outside = replace(both, state=State.OUTSIDE, requests=1, tokens=TOKENS, cost_micros=1500)
-    elsewhere = replace(both, run_id="other", requests=1, tokens=TOKENS, cost_micros=None)
-    with stored(tmp_path, *rows, spent("e", session_id="another")) as ledger:
-        assert ledger.session_sums("session") == [elsewhere, both, outside]
-        assert ledger.session_sums("session", run_id="run") == [both, outside]
-
-
-def test_the_latest_reading_of_each_model_is_found(tmp_path: Path) -> None:
+def test_the_readings_of_a_session_come_in_the_order_in_which_they_were_stored(
+    tmp_path: Path,
+) -> None:
     old = Reading(run_id="run", session_id="s", at=NOON, model="opus", tokens=Tokens(1))
     new = replace(old, at=NOON + timedelta(seconds=1), tokens=Tokens(2), cost_micros=5)
-    haiku = replace(old, model="haiku")
-    with stored(tmp_path, new, old, haiku, replace(old, session_id="other")) as ledger:
-        assert ledger.latest_readings("s") == {"opus": new, "haiku": haiku}
+    with stored(tmp_path, new, old, replace(old, session_id="other")) as ledger:
+        assert ledger.readings("s") == [new, old]
+
+
+def test_a_session_that_goes_on_after_it_was_settled_waits_again(tmp_path: Path) -> None:
+    settled = replace(session("a", settled_at=NOON), ended_at=NOON)
+    again = Reopened(run_id=settled.run_id, session_id=settled.session_id)
+    with stored(tmp_path, settled, again) as ledger:
+        assert ledger.unsettled_sessions() == [replace(settled, ended_at=None, settled_at=None)]
 
 
 def test_runs_come_newest_first(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from unittest.mock import patch
 from acp_bridge.errors import BridgeError
 from acp_bridge.launch.channels import load_channels
 from acp_bridge.log import Log
-from acp_bridge.preparation import Layers, Surroundings
+from acp_bridge.run.preparation import Layers, Surroundings
+from acp_bridge.run.start import begin
 from acp_bridge.settings import load_settings
-from acp_bridge.start import begin
 from acp_bridge.supervisor import serve_stdio
 
 
@@ -31,7 +31,7 @@ def main() -> int:
     on = frozenset(filter(None, arguments.layers.split(",")))
     load = partial(load_channels, arguments.channels)
     try:
-        with patch("acp_bridge.preparation.load_channels", load):
+        with patch("acp_bridge.run.preparation.load_channels", load):
             return _serve(Layers(**{layer: layer in on for layer in ("gate", "lock", "evidence")}))
     except BridgeError as error:
         sys.stderr.write(f"{error.message}\n{error.hint}\n")

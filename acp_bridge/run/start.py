@@ -8,7 +8,7 @@ from acp_bridge.agent.spawn import Spawned, WaitingKeeper, spawn_agent
 from acp_bridge.errors import AgentError
 from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.modes import AgentKind
-from acp_bridge.preparation import Preparation, Surroundings, prepare
+from acp_bridge.run.preparation import Preparation, Surroundings, prepare
 from acp_bridge.settings import Settings
 
 

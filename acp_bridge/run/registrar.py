@@ -12,7 +12,7 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from acp_bridge.ledger.runs import RunDirectory
-from acp_bridge.run_record import RunRecord
+from acp_bridge.run.record import RunRecord
 
 LAST_WRITE_SECONDS = 5.0
 """How long the end of a run waits for its last status to reach the disk."""

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from acp_bridge.ledger.records import EvidenceRow, RunRow, ViolationRow
 from acp_bridge.modes import AgentKind, BillingMode, Bucket, CredentialClass, Guard
-from acp_bridge.preparation import Preparation
 from acp_bridge.protocol.evidence import Evidence, EvidenceKind
 from acp_bridge.protocol.facts import (
     AgentIdentified,
@@ -26,6 +25,7 @@ from acp_bridge.protocol.facts import (
     StatusNotSeen,
 )
 from acp_bridge.protocol.initialize import GUARANTEES_ENFORCED, GUARANTEES_NONE
+from acp_bridge.run.preparation import Preparation
 
 KEPT_EVIDENCE = 200
 KEPT_VIOLATIONS = 200

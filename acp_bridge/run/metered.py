@@ -20,12 +20,12 @@ from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.loopback.telemetry import TelemetryReceiver
 from acp_bridge.metering.meter import Meter
 from acp_bridge.modes import AgentKind
-from acp_bridge.preparation import Preparation
 from acp_bridge.protocol.facts import AgentIdentified, Fact, SessionOpened
-from acp_bridge.run_meter import RunMeter
-from acp_bridge.run_record import RunRecord
-from acp_bridge.run_settlement import Settler
-from acp_bridge.usage_document import figures, usage_document
+from acp_bridge.run.meter import RunMeter
+from acp_bridge.run.preparation import Preparation
+from acp_bridge.run.record import RunRecord
+from acp_bridge.run.settlement import Settler
+from acp_bridge.run.usage_document import figures, usage_document
 
 _START_SECONDS = 1.0
 """How long after a session was opened its Claude Code has begun, at the latest by and large."""
@@ -206,6 +206,7 @@ class MeteredRun:
 
     def _health(self) -> dict[str, Any]:
         health = asdict(self._writer.health)
+        health["lost"] += self._meter.lost
         sources = [
             {"session_id": session_id, "source": source.value}
             for session_id in self._record.sessions

@@ -9,7 +9,6 @@ from acp_bridge.errors import Reason
 from acp_bridge.launch.launcher import Launcher
 from acp_bridge.launch.settings_files import login_stored, read_object
 from acp_bridge.modes import BillingMode
-from acp_bridge.preparation import Layers, Preparation
 from acp_bridge.protocol import names
 from acp_bridge.protocol.decisions import ClientDecision, Interceptor, Refuse
 from acp_bridge.protocol.envelope import Envelope
@@ -19,6 +18,7 @@ from acp_bridge.protocol.initialize import BridgeCard, InitializeEditor
 from acp_bridge.protocol.lock import ModeLock
 from acp_bridge.protocol.raw_messages import RawMessages, UsageUpdates
 from acp_bridge.protocol.session_options import SessionPolicy
+from acp_bridge.run.preparation import Layers, Preparation
 
 
 def interceptors(

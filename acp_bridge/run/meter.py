@@ -16,13 +16,12 @@ import anyio.to_thread
 
 from acp_bridge.ledger.records import Reopened, RunRow, SessionRow
 from acp_bridge.ledger.report import ReportRow
-from acp_bridge.ledger.writer import LedgerHealth, LedgerWriter
+from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.metering.meter import Meter
 from acp_bridge.metering.readings import Reading
 from acp_bridge.metering.settlement import Settlement
 from acp_bridge.metering.telemetry import UnreadableTelemetryError, read_events
 from acp_bridge.metering.usage import Source, UsageEntry
-from acp_bridge.payer import Payer
 from acp_bridge.policy.surface import Surface
 from acp_bridge.protocol.facts import (
     Fact,
@@ -34,8 +33,9 @@ from acp_bridge.protocol.facts import (
     UsageUpdated,
 )
 from acp_bridge.protocol.initialize import GUARANTEES_ENFORCED
-from acp_bridge.run_settlement import LeftOver, Opening, Settler, rows_of
-from acp_bridge.run_usage import RunUsage
+from acp_bridge.run.payer import Payer
+from acp_bridge.run.settlement import LeftOver, Opening, Settler, rows_of
+from acp_bridge.run.usage import RunUsage
 
 MOST_WAITING = 20_000
 """What may be told and not yet counted; beyond it the oldest is given up, and counted as lost."""
@@ -104,11 +104,6 @@ class RunMeter:
         self._finished = anyio.Event()
         self._sessions: dict[str, _Session] = {}
         self._request_ids: OrderedDict[str, None] = OrderedDict()
-
-    @property
-    def health(self) -> LedgerHealth:
-        """How the ledger is doing."""
-        return self._writer.health
 
     def see(self, fact: Fact) -> None:
         """Take a fact of the relay core; returns at once."""
