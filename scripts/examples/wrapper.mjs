@@ -72,17 +72,19 @@ function showStatus(runId) {
   }
 }
 
+let runId = null;
 try {
   const agent = await request("initialize", { protocolVersion: 1, clientCapabilities: {} });
   console.log(`agent     ${agent.agentInfo.title}`);
+  runId = agent._meta.acp_bridge.run_id;
   const session = await request("session/new", { cwd: process.cwd(), mcpServers: [] });
   const text = { type: "text", text: prompt };
   const turn = await request("session/prompt", { sessionId: session.sessionId, prompt: [text] });
   console.log(`\nturn      ${turn.stopReason}`);
-  showStatus(agent._meta.acp_bridge.run_id);
 } catch (error) {
   console.error(`error: ${error.message}`);
   process.exitCode = 1;
 }
 bridge.stdin.end(); // the end of its input is the end of the bridge, and of the agent
 process.exitCode ||= await ended;
+if (runId !== null) showStatus(runId); // what was used is settled when the run has ended

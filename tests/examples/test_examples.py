@@ -109,11 +109,13 @@ async def test_a_wrapper_in_node_shows_what_status_says(world: OfflineWorld) -> 
     shown = [line for line in lines if line.startswith("evidence")]
     assert shown == [
         f"evidence  {item['kind']}: {item['value']} from {item['source']}, {item['verdict']}"
-        for item in run_of_it["evidence"][: len(shown)]
+        for item in run_of_it["evidence"]
     ]
     assert "evidence  declared: api_key from launch plan, agrees" in shown
     (session,) = run_of_it["sessions"]
-    assert session["usage"] is None or any(line.startswith("usage") for line in lines)
+    usage = json.dumps(session["usage"], separators=(",", ":"))
+    assert f"usage     {session['session_id']}: {usage}" in lines
+    assert 0 < session["usage"]["requests"] <= len(world.endpoint.seen)
     assert "agent_ended" in done.stderr
     assert FAKE_API_KEY not in done.stdout + done.stderr
     assert paid(world) == {"api_key"}
