@@ -231,6 +231,7 @@ def _session(row: sqlite3.Row) -> SessionRow:
         settled_at=moment(row["settled_at"]),
         cwd=row["cwd"],
         model=row["model"],
+        turn_began_at=moment(row["turn_began_at"]),
     )
 
 

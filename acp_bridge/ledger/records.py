@@ -39,6 +39,8 @@ class SessionRow:
             seen.
         settled_at: when its totals were compared with the transcript; None while that is
             outstanding.
+        turn_began_at: when the turn began that is under way, or was when its run was killed; stored
+            by `TurnRow` alone.
     """
 
     run_id: str
@@ -48,6 +50,16 @@ class SessionRow:
     settled_at: datetime | None = None
     cwd: str | None = None
     model: str | None = None
+    turn_began_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRow:
+    """A turn of a session began, or ended: then ``began_at`` is None."""
+
+    run_id: str
+    session_id: str
+    began_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,4 +125,4 @@ class Reading:
     cost_micros: int | None = None
 
 
-Row = RunRow | SessionRow | Reopened | SpentRow | EvidenceRow | ViolationRow | Reading
+Row = RunRow | SessionRow | TurnRow | Reopened | SpentRow | EvidenceRow | ViolationRow | Reading

@@ -101,7 +101,8 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_start ON runs (started_at);
 CREATE TABLE sessions (
     run_id TEXT NOT NULL, session_id TEXT NOT NULL, opened_at INTEGER NOT NULL, ended_at INTEGER,
-    settled_at INTEGER, cwd TEXT, model TEXT, PRIMARY KEY (run_id, session_id)
+    settled_at INTEGER, cwd TEXT, model TEXT, turn_began_at INTEGER,
+    PRIMARY KEY (run_id, session_id)
 );
 CREATE INDEX sessions_awaiting ON sessions (session_id) WHERE settled_at IS NULL;
 CREATE TABLE charges (

@@ -12,6 +12,7 @@ from acp_bridge.ledger.records import (
     RunRow,
     SessionRow,
     SpentRow,
+    TurnRow,
     ViolationRow,
 )
 from acp_bridge.ledger.schema import (
@@ -85,6 +86,7 @@ _SESSION = _insert_or_fill("sessions", SessionRow.__slots__, ("run_id", "session
 _REOPENED = (
     "UPDATE sessions SET ended_at = NULL, settled_at = NULL WHERE run_id = ? AND session_id = ?"
 )
+_TURN = "UPDATE sessions SET turn_began_at = ? WHERE run_id = ? AND session_id = ?"
 _EVIDENCE = _insert("evidence", EvidenceRow.__slots__)
 _VIOLATION = _insert("violations", ViolationRow.__slots__)
 _READING = _insert(
@@ -159,13 +161,16 @@ class Store:
         return added
 
     def _note(
-        self, row: RunRow | SessionRow | Reopened | EvidenceRow | ViolationRow | Reading
+        self,
+        row: RunRow | SessionRow | TurnRow | Reopened | EvidenceRow | ViolationRow | Reading,
     ) -> None:
         match row:
             case RunRow():
                 self._connection.execute(_RUN, _values(row))
             case SessionRow():
                 self._connection.execute(_SESSION, _values(row))
+            case TurnRow():
+                self._connection.execute(_TURN, (micros(row.began_at), row.run_id, row.session_id))
             case Reopened(run_id=run_id, session_id=session_id):
                 self._connection.execute(_REOPENED, (run_id, session_id))
             case EvidenceRow():

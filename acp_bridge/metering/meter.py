@@ -83,7 +83,12 @@ class Meter:
     # What happened on the ACP connection
 
     def session_opened(
-        self, session_id: str, *, opened_with: Reading | None = None, continued: bool = False
+        self,
+        session_id: str,
+        *,
+        opened_with: Reading | None = None,
+        continued: bool = False,
+        titled: bool = False,
     ) -> None:
         """The agent opened a session; one that is open already goes on as it was.
 
@@ -92,13 +97,19 @@ class Meter:
             opened_with: the last line ``cost-state`` of its transcript, without models if it has
                 none; needed only of a continued session.
             continued: it was loaded or resumed. A fork begins from nothing, as a new session.
+            titled: it has a title already.
         """
         known = self._accounts.get(session_id)
-        if known is not None and not known.closed:
+        is_open = known is not None and not known.closed
+        if known is not None and is_open and known.client_session_id is not None:
             return
         base = opened_with or (None if continued else Reading(session_id))
-        account = SessionAccount(session_id, session_id, base, continued=continued)
-        account.titled = continued if known is None else known.titled
+        # Telemetry of its process may have come before.
+        account = known if known is not None and is_open else SessionAccount(session_id, None, None)
+        account.client_session_id = session_id
+        account.base = base
+        account.continued = continued
+        account.titled = account.titled or titled
         if base is not None:
             costs = [spent.cost_micros for spent in base.models.values()]
             account.cost_before = sum(cost for cost in costs if cost is not None)
@@ -201,6 +212,10 @@ class Meter:
     def sessions(self) -> dict[str, str | None]:
         """Claude Code's session to the client's; None for one that no client opened."""
         return {raw: account.client_session_id for raw, account in self._accounts.items()}
+
+    def current_session(self, client_session_id: str | None) -> str | None:
+        """Which session of Claude Code a session of the client is now; None for an unknown one."""
+        return self._current.get(client_session_id)
 
     def source_in_use(self, session_id: str) -> Source | None:
         """Who counts a session of Claude Code; None until somebody has told anything of it."""

@@ -60,6 +60,7 @@ class _CostState(msgspec.Struct, rename="camel"):
     start_time: int | float | None = None
 
 
+_TITLE_LINE = b'{"type":"ai-title"'
 _COST_STATE = msgspec.json.Decoder(_CostState)
 
 
@@ -98,6 +99,11 @@ def readings_from_end(lines: Iterable[bytes]) -> Iterator[Reading]:
         # A cheap look first: transcripts have lines of megabytes.
         if b'"cost-state"' in line and (reading := _reading(line)):
             yield reading
+
+
+def is_titled(lines: Iterable[bytes]) -> bool:
+    """Whether a session has got its title; one without asks for it with its next prompt."""
+    return any(line.startswith(_TITLE_LINE) for line in lines)
 
 
 def totals_by_model(usage: Mapping[str, ModelUsage]) -> dict[str, Spent]:

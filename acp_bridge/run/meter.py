@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from acp_bridge.ledger.records import Reopened, RunRow, SessionRow
+from acp_bridge.ledger.records import Reopened, RunRow, SessionRow, TurnRow
 from acp_bridge.ledger.report import ReportRow
 from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.metering.meter import Meter
@@ -50,13 +50,14 @@ _REMEMBERED_IDS = 50_000
 
 @dataclass(slots=True)
 class _Session:
-    """A session of Claude Code in this run."""
+    """A session of Claude Code in this run; by a client, once it is known to have opened it."""
 
     opened_at: datetime
     offset: int = 0
     cwd: str | None = None
     model: str | None = None
     settled: bool = False
+    by_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +184,10 @@ class RunMeter:
                 self._hear(what, at)
             case PromptStarted(session_id):
                 meter.prompt_started(session_id, at)
+                self._note_turn(session_id, at)
             case PromptEnded(session_id, _, result):
                 self._record(meter.prompt_ended(session_id, at, result))
+                self._note_turn(session_id, None)
             case RawMessageSeen(session_id, message):
                 meter.raw_message_seen(session_id, message)
                 self._note_sessions(at)
@@ -196,6 +199,14 @@ class RunMeter:
                 await self._closed(session_id)
             case _:
                 pass
+
+    def _note_turn(self, client_session_id: str | None, began_at: datetime | None) -> None:
+        """Let the ledger know of a turn under way: a killed bridge can tell nobody."""
+        session_id = self._meter.current_session(client_session_id)
+        if session_id is not None:
+            self._writer.record(
+                TurnRow(run_id=self._run.run_id, session_id=session_id, began_at=began_at)
+            )
 
     def _hear(self, body: bytes, at: datetime) -> None:
         try:
@@ -210,14 +221,21 @@ class RunMeter:
         session_id = fact.session_id
         known = self._sessions.get(session_id)
         opening = Opening(Reading(session_id))
-        if fact.continued and (known is None or known.settled):
+        # Telemetry of its process may have come before the answer that opens it.
+        begins = known is None or known.settled or not known.by_client
+        if fact.continued and begins:
             await self._settle_left_over(session_id)
             opened = partial(self._settler.opened, self._run.run_id, session_id, at)
             opening = await anyio.to_thread.run_sync(opened)
-        if known is None or known.settled:
-            self._sessions[session_id] = _Session(at, opening.offset, fact.cwd, fact.model)
+        if begins:
+            self._sessions[session_id] = _Session(
+                at, opening.offset, fact.cwd, fact.model, by_client=True
+            )
             self._meter.session_opened(
-                session_id, opened_with=opening.reading, continued=fact.continued
+                session_id,
+                opened_with=opening.reading,
+                continued=fact.continued,
+                titled=opening.titled,
             )
             self._keep(opening.reading, at)
             self._keep_settlement(opening.settlement)

@@ -24,9 +24,9 @@ from acp_bridge.metering.settlement import (
     settle_opening,
     unknown_entries,
 )
-from acp_bridge.metering.transcript import readings_from_end
+from acp_bridge.metering.transcript import is_titled, readings_from_end
 from acp_bridge.metering.untold import Untold, untold_requests
-from acp_bridge.metering.usage import State, UsageEntry
+from acp_bridge.metering.usage import AskedBy, Source, State, UsageEntry
 
 _NO_MODEL = ""
 
@@ -39,11 +39,13 @@ class Opening:
         reading: the last totals in its transcript; without models if there are none.
         offset: bytes of the transcript by then.
         settlement: what something else spent in it since a run last had it.
+        titled: it has a title, so none will be asked for.
     """
 
     reading: Reading
     offset: int = 0
     settlement: Settlement = field(default_factory=lambda: Settlement([], []))
+    titled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Settler:
         past = self._past(session_id, run_id)
         books = past.filled(Books(run_id=run_id, session_id=session_id, opened_with=last))
         ever_known = bool(past.others or past.known)
-        return Opening(last, offset, settle_opening(books, lines, at=at, ever_known=ever_known))
+        found = settle_opening(books, lines, at=at, ever_known=ever_known)
+        return Opening(last, offset, found, is_titled(transcript.lines_since(0)))
 
     def ended(
         self,
@@ -147,9 +150,9 @@ class Settler:
         return Settlement([*found.entries, *unknown], found.accounted, found.own)
 
     def has_new_totals(self, session_id: str, offset: int) -> bool:
-        """Whether a process has written its totals since; true where there is no transcript."""
+        """Whether a process has written its totals since."""
         transcript = find_transcript(self._config, session_id)
-        return transcript is None or any(_since(transcript, offset))
+        return transcript is not None and any(_since(transcript, offset))
 
     def left_over(self, now: datetime, *, session_id: str | None = None) -> Iterator[LeftOver]:
         """Settle sessions, or this one, of runs that ended without doing so."""
@@ -188,7 +191,12 @@ class Settler:
         before = lines[: len(lines) - len(written)]
         found = settle_end(books, written, at=now, before=before)
         untold = _untold(transcript, 0, session.opened_at)
+        began = session.turn_began_at
+        if began is not None and not any(one.at is None or one.at >= began for one in untold):
+            untold.append(_cut_off(began))
         unknown = unknown_entries(run_id, session_id, untold, at=now, known_ids=known_ids)
+        if began is not None:
+            unknown.append(_last_suggestion(run_id, session_id, began))
         return Settlement([*found.entries, *unknown], found.accounted, found.own)
 
     def _recorded(self, run_id: str, session_id: str) -> tuple[dict[str, Spent], frozenset[str]]:
@@ -270,6 +278,34 @@ def _readings(transcript: Transcript) -> list[Reading]:
 def _since(transcript: Transcript, offset: int) -> Iterator[Reading]:
     """The totals that were written since the file was so long, in its order."""
     return readings_from_end(transcript.lines_since(offset))
+
+
+def _cut_off(began_at: datetime) -> Untold:
+    """What a turn may have asked for that was under way when the bridge was killed."""
+    return Untold(
+        ref=f"turn of {began_at.isoformat()}",
+        at=began_at,
+        query_source="sdk",
+        model=None,
+        agent_id=None,
+        request_id=None,
+        detail="a turn was under way when the bridge was killed",
+    )
+
+
+def _last_suggestion(run_id: str, session_id: str, began_at: datetime) -> UsageEntry:
+    """A process whose turn was cut off may ask for a suggestion before it ends (2.1.316)."""
+    return UsageEntry(
+        key=f"unknown:{session_id}:suggestion after the turn of {began_at.isoformat()}",
+        run_id=run_id,
+        session_id=session_id,
+        at=began_at,
+        source=Source.TRANSCRIPT,
+        state=State.UNKNOWN,
+        asked_by=AskedBy.SUGGESTION,
+        requests=None,
+        detail="a suggestion may have been asked for when the bridge was killed",
+    )
 
 
 def _untold(transcript: Transcript, start: int, since: datetime) -> list[Untold]:

@@ -247,7 +247,9 @@ async def bridge_killed_in_a_turn(stage: Stage) -> None:
         await agent.ask(session, "hello there")
         await stage.rest()
         await agent.begin(session, "and now?")
-        await agent.client.wait_for(lambda message: "never" in str(message.get("params")))
+        await agent.client.wait_for(
+            lambda message: _is_chunk(message) and "never" in str(message["params"])
+        )
         await stage.counting.kill(agent.client)
         await agent.until(RequestKind.MAIN, Outcome.CLIENT_LEFT)
     async with stage.agent() as agent:
