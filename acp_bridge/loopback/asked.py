@@ -1,9 +1,7 @@
 """A model request as the endpoint reads it, and what kind of request it is.
 
-Claude Code asks for more than its user typed: a title for each session and, after most turns, a
-suggestion for the next prompt. They are told apart here, so that they do not eat a script's steps:
-a suggestion's last user text says ``SUGGESTION MODE``; a title request has no tools and a system
-prompt that speaks of the title.
+Titles and suggestions, which nobody typed (`acp_bridge.metering.asked` tells them), are kept apart
+so that they do not eat a script's steps; a compaction is a step like any other.
 """
 
 from collections.abc import Mapping
@@ -13,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-_SUGGESTION_MARK = "SUGGESTION MODE"
+from acp_bridge.metering.asked import asked_in, texts_of, typed
+from acp_bridge.metering.usage import AskedBy
 
 
 class RequestKind(StrEnum):
@@ -75,13 +74,12 @@ def read_asked(body: bytes, *, agent_id: str | None, session_id: str | None) -> 
         raise UnreadableBodyError("model and messages are required")
     texts = _last_user_texts(messages)
     tools = _tool_names(document.get("tools"))
-    last_text = "\n".join(texts)
     return Asked(
-        kind=_kind(document, last_text, tools),
+        kind=_kind(document, texts, tools),
         model=model,
         stream=document.get("stream") is True,
-        last_text=last_text,
-        prompt=next((text for text in reversed(texts) if not _is_reminder(text)), ""),
+        last_text="\n".join(texts),
+        prompt=typed(texts),
         tools=tools,
         agent_id=agent_id,
         session_id=session_id,
@@ -89,29 +87,21 @@ def read_asked(body: bytes, *, agent_id: str | None, session_id: str | None) -> 
     )
 
 
-def _kind(document: Mapping[str, Any], last_text: str, tools: tuple[str, ...]) -> RequestKind:
-    if _SUGGESTION_MARK in last_text:
-        return RequestKind.SUGGESTION
-    wants_title = "title" in "\n".join(_texts(document.get("system"))).lower()
-    return RequestKind.TITLE if wants_title and not tools else RequestKind.MAIN
+def _kind(document: Mapping[str, Any], texts: list[str], tools: tuple[str, ...]) -> RequestKind:
+    match asked_in(system=document.get("system"), last_texts=texts, has_tools=bool(tools)):
+        case AskedBy.SUGGESTION:
+            return RequestKind.SUGGESTION
+        case AskedBy.TITLE:
+            return RequestKind.TITLE
+        case _:
+            return RequestKind.MAIN
 
 
 def _last_user_texts(messages: list[Any]) -> list[str]:
     for message in reversed(messages):
         if isinstance(message, dict) and message.get("role") == "user":
-            return _texts(message.get("content"))
+            return texts_of(message.get("content"))
     return []
-
-
-def _is_reminder(text: str) -> bool:
-    return text.lstrip().startswith("<system-reminder>")
-
-
-def _texts(content: object) -> list[str]:
-    if isinstance(content, str):
-        return [content]
-    texts = [block.get("text") for block in _dicts(content) if block.get("type") == "text"]
-    return [text for text in texts if isinstance(text, str)]
 
 
 def _tool_names(tools: object) -> tuple[str, ...]:

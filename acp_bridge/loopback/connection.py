@@ -198,4 +198,9 @@ def _request(head: h11.Request, body: bytes) -> Request:
     headers: HeaderPairs = tuple(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers
     )
-    return Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers, body)
+    as_sent: HeaderPairs = tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in head.headers.raw_items()
+    )
+    target = head.target.decode("latin-1")
+    return Request(head.method.decode("ascii"), target, headers, body, as_sent)

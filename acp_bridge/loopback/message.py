@@ -1,7 +1,7 @@
 """What a listener's handler takes and gives: request, response, and their bounds."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -17,12 +17,14 @@ class Request:
         target: the request target as it came, query included.
         headers: names in lower case and values, in the order of the wire, repeated ones kept.
         body: the whole body, transfer encoding undone, content encoding left alone.
+        wire_headers: the headers with their names in the case they came in.
     """
 
     method: str
     target: str
-    headers: HeaderPairs
-    body: bytes
+    headers: HeaderPairs = field(repr=False)
+    body: bytes = field(repr=False)
+    wire_headers: HeaderPairs = field(default=(), repr=False, compare=False)
 
     @property
     def path(self) -> str:

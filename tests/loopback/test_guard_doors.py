@@ -1,0 +1,192 @@
+"""Who gets in, and what the guard says to whoever does not."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from acp_bridge.modes import BillingMode, CredentialClass
+from acp_bridge.policy.judgement import RefusalReason, Refused
+from acp_bridge.policy.surface import Surface
+from tests.loopback.guard_rig import AS_KEY, HELD, KEY, LOGIN, SECRETS, TOKEN, RawUpstream, rig
+
+Run = Callable[[Callable[[], Awaitable[Any]]], Any]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/messages",
+        "/",
+        f"/{TOKEN}x/v1/messages",
+        f"/{TOKEN[:-1]}/v1/messages",
+        f"//{TOKEN}/v1/messages",
+        f"/x/{TOKEN}/v1/messages",
+        f"/{TOKEN.upper()}/v1/messages",
+        "/%46AKE0token/v1/messages",
+        f"http://127.0.0.1/{TOKEN}/v1/messages",
+        f"*/{TOKEN}/v1/messages",
+    ],
+)
+def test_without_the_token_where_it_belongs_there_is_nothing(run: Run, path: str) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url) as this:
+            answer = await this.ask(path, AS_KEY)
+        assert answer.startswith(b"HTTP/1.1 404")
+        assert answer.endswith(b"\r\n\r\n")
+        assert (upstream.requests, this.seen, this.guard.turned_away) == ([], [], 1)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("host", "headers"),
+    [
+        ("evil.example", ()),
+        ("127.0.0.1", ()),
+        ("127.0.0.1:1", ()),
+        ("localhost.evil.example", ()),
+        (None, (b"Origin: https://evil.example",)),
+        (None, (b"Origin: null",)),
+        (None, (b"origin:",)),
+    ],
+)
+def test_by_another_name_or_from_a_web_page_nobody_gets_in(
+    run: Run, host: str | None, headers: tuple[bytes, ...]
+) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url) as this:
+            answer = await this.ask(f"/{TOKEN}/v1/messages", AS_KEY, *headers, host=host)
+        assert answer.startswith(b"HTTP/1.1 403")
+        assert answer.endswith(b"\r\n\r\n")
+        assert (upstream.requests, this.seen, this.guard.turned_away) == ([], [], 1)
+
+    run(scenario)
+
+
+def test_localhost_is_a_name_for_it_too(run: Run) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url) as this:
+            answer = await this.ask(f"/{TOKEN}/v1/messages", AS_KEY, host=f"localhost:{this.port}")
+        assert answer.endswith(b"\r\n\r\nok")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [b"Content-Length: 5", b"Content-Length: 6"],
+        [b"Transfer-Encoding: gzip, chunked"],
+        [b"Host: evil.example"],
+        [b"X-Long: " + b"a" * 70_000],
+        [b"X-Folded : 1"],
+    ],
+    ids=["two lengths", "unknown coding", "two hosts", "long header", "blank in a name"],
+)
+def test_heads_that_can_be_read_in_two_ways_and_endless_ones_are_refused(
+    run: Run, headers: list[bytes]
+) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url) as this:
+            sent = this.request(f"/{TOKEN}/v1/messages", AS_KEY, *headers, body=b"")
+            answer = await this.tell(sent)
+        assert answer[9:10] in (b"4", b"5")
+        assert b"connection: close" in answer
+        assert upstream.requests == []
+
+    run(scenario)
+
+
+def test_a_request_behind_an_ambiguous_length_is_a_request_of_its_own(run: Run) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url) as this:
+            path = f"/{TOKEN}/v1/messages"
+            first = this.request(path, AS_KEY, b"Transfer-Encoding: chunked", body=b"0\r\n\r\n")
+            answer = await this.tell(first + this.request("/x", b"Connection: close", body=b""))
+        (asked,) = upstream.requests
+        assert [answer[9:12], answer.rpartition(b"HTTP/1.1 ")[2][:3]] == [b"200", b"404"]
+        assert b"\r\nContent-Length: 0\r\n" in asked
+        assert asked.lower().count(b"content-length") == 1
+        assert asked.endswith(b"\r\n\r\n")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("mode", "headers", "presented"),
+    [
+        (BillingMode.API_KEY, LOGIN, CredentialClass.SUBSCRIPTION_OAUTH),
+        (BillingMode.API_KEY, (f"x-api-key: {KEY}".encode(),), CredentialClass.API_KEY),
+        (BillingMode.ENDPOINT, LOGIN, CredentialClass.SUBSCRIPTION_OAUTH),
+        (BillingMode.ENDPOINT, (), CredentialClass.NONE),
+        (BillingMode.SUBSCRIPTION, (f"x-api-key: {KEY}".encode(),), CredentialClass.API_KEY),
+        (BillingMode.SUBSCRIPTION, (AS_KEY, *LOGIN), CredentialClass.UNKNOWN),
+    ],
+)
+def test_a_wrong_credential_gets_the_answer_that_ends_the_turn_and_nothing_goes_upstream(
+    run: Run, mode: BillingMode, headers: tuple[bytes, ...], presented: CredentialClass
+) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url, mode=mode) as this:
+            answer = await this.ask(f"/{TOKEN}/v1/messages?beta=true", *headers)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        document = json.loads(body)
+        (seen,) = this.seen
+        assert head.startswith(b"HTTP/1.1 402")
+        assert b"\r\nx-should-retry: false\r\n" in head + b"\r\n"
+        assert (document["type"], document["error"]["type"]) == ("error", "billing_error")
+        assert mode.value in document["error"]["message"]
+        assert upstream.requests == []
+        assert (seen.facts.verdict.presented, seen.ends, seen.heads) == (presented, [False], [])
+        assert not [secret for secret in SECRETS if secret in f"{answer!r} {seen.facts}"]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/files", "//v1/messages", "/v1/%6dessages", "/v1/../v1/models"]
+)
+def test_with_the_placeholder_other_paths_are_refused_in_words(run: Run, path: str) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url) as this:
+            answer = await this.ask(f"/{TOKEN}{path}", AS_KEY)
+        verdict = this.seen[0].facts.verdict
+        assert answer.startswith(b"HTTP/1.1 403")
+        assert b"content-type: text/plain" in answer
+        assert b"model requests only" in answer
+        assert upstream.requests == []
+        assert isinstance(verdict, Refused)
+        assert verdict.reason is RefusalReason.PATH_NOT_SERVED
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("path", [f"/{TOKEN}", f"/{TOKEN}/"])
+def test_whether_the_api_is_there_is_answered_here(run: Run, path: str) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url) as this:
+            answer = await this.ask(path, AS_KEY, method="HEAD", body=b"")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert upstream.requests == []
+
+    run(scenario)
+
+
+def test_the_observer_learns_who_asks_and_for_which_session(run: Run) -> None:
+    async def scenario() -> None:
+        async with RawUpstream() as upstream, rig(upstream.url) as this:
+            await this.ask(
+                f"/{TOKEN}/v1/messages?beta=true",
+                AS_KEY,
+                b"User-Agent: claude-cli/2.1.316 (external, sdk-ts, agent-sdk/0.3.316)",
+                b"X-Claude-Code-Session-Id: s1",
+                b"x-claude-code-agent-id: a1",
+            )
+        facts = this.seen[0].facts
+        assert (facts.method, facts.target) == ("POST", "/v1/messages?beta=true")
+        assert (facts.surface, facts.session_id, facts.agent_id) == (Surface.AGENT_SDK, "s1", "a1")
+        assert HELD not in repr(facts)
+
+    run(scenario)
