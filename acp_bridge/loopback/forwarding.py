@@ -1,6 +1,7 @@
 """Passing a request on to where it was meant to go, as it came. Stores and logs nothing."""
 
 import contextlib
+import ipaddress
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
@@ -113,7 +114,10 @@ def proxy_of(destination: Destination) -> str | None:
 
 
 def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"  # 127.example.org is a name like any other
 
 
 def _is_named(host: str, scheme: str, port: int | None, destination: Destination) -> bool:

@@ -154,7 +154,7 @@ class Judge:
             RefusalReason.NO_CREDENTIAL if nothing else RefusalReason.WRONG_CREDENTIAL,
             f"billing mode {self._mode.value} takes {_EXPECTED[self._mode]},"
             f" but this request came with {_CAME[presented]}; it was not sent",
-            "Run `acp-bridge doctor` to see where another credential can come from."
+            "Something brought a credential of its own; `acp-bridge status` shows what was found."
             if not nothing or self._mode is not BillingMode.SUBSCRIPTION
             else "Sign in with `acp-bridge exec -- claude auth login`.",
             asked[1] in MODEL_PATHS,

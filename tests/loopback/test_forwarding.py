@@ -125,6 +125,7 @@ def test_a_certificate_file_that_is_not_there_is_passed_over(run: Run) -> None:
         (REMOTE, "proxy.example:3128", "", "http://proxy.example:3128"),
         (REMOTE, "socks5://proxy.example", "", None),
         ("http://127.0.0.1:4318/", PROXY, "", None),
+        ("http://127.example.org/", PROXY, "", PROXY),
         ("http://localhost:4318/", PROXY, "", None),
         ("http://[::1]:4318/", PROXY, "", None),
         (REMOTE, PROXY, "*", None),
