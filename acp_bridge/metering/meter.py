@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from acp_bridge.metering.aborted import aborted_suggestion, aborted_title
 from acp_bridge.metering.agent_results import TurnUsage, read_cost, read_result, read_turn
 from acp_bridge.metering.labels import asked_by
 from acp_bridge.metering.readings import Reading
@@ -25,12 +26,6 @@ GRACE_SECONDS = 5.0
 """How long after a turn telemetry may stay silent; it is exported several times a second."""
 
 _REMEMBERED = 20_000
-# A suggestion that is not aborted is told within that time. Claude Code asks for none while the
-# conversation holds fewer than two answers; those that were cut off or failed are answers too.
-_SUGGESTION = timedelta(seconds=30)
-# A title is asked for once in a session, with its first prompt (2.1.316).
-_TITLE = timedelta(seconds=30)
-_ANSWERS_BEFORE_SUGGESTIONS = 2
 _NOTHING = TurnUsage(None, {})
 
 
@@ -337,49 +332,15 @@ class Meter:
 
     def _cancelled(self, account: SessionAccount, at: datetime) -> list[UsageEntry]:
         """What may have been asked for when the process ended, and nobody told."""
-        return [*self._aborted_suggestion(account, at), *self._aborted_title(account, at)]
-
-    def _aborted_title(self, account: SessionAccount, at: datetime) -> list[UsageEntry]:
-        began = account.prompted_at
-        is_clients = account.session_id == account.client_session_id
-        if account.titled or not is_clients or began is None or at - began > _TITLE:
-            return []
-        entry = UsageEntry(
-            key=f"title:{self._run_id}:{account.session_id}:{began.isoformat()}",
-            run_id=self._run_id,
-            session_id=account.session_id,
-            at=began,
-            source=Source.TELEMETRY,
-            state=State.UNKNOWN,
-            asked_by=AskedBy.TITLE,
-            requests=None,
-            detail="a title may have been asked for and cancelled",
-        )
-        return self._record(account, [entry])
+        title = aborted_title(self._run_id, account, at)
+        return [*self._aborted_suggestion(account, at), *self._record_one(account, title)]
 
     def _aborted_suggestion(self, account: SessionAccount, at: datetime) -> list[UsageEntry]:
-        """A suggestion may have been asked for and aborted; nobody tells, so nobody knows."""
-        last, account.last_answer = account.last_answer, None
-        if not self._suggestions or last is None or at - last.at > _SUGGESTION:
-            return []
-        answers = max(account.answers, account.prompts)
-        early = answers < _ANSWERS_BEFORE_SUGGESTIONS and not account.continued
-        if early or last.turn is None or last.turn.stop_reason != "end_turn":
-            return []
-        entry = UsageEntry(
-            key=f"suggestion:{self._run_id}:{account.session_id}:{last.at.isoformat()}",
-            run_id=self._run_id,
-            session_id=account.session_id,
-            at=last.at,
-            source=Source.TELEMETRY,
-            state=State.UNKNOWN,
-            asked_by=AskedBy.SUGGESTION,
-            model=last.model,
-            requests=None,
-            turn=last.turn.number,
-            detail="a suggestion may have been asked for and aborted",
-        )
-        return self._record(account, [entry])
+        entry = aborted_suggestion(self._run_id, account, at)
+        return self._record_one(account, entry if self._suggestions else None)
+
+    def _record_one(self, account: SessionAccount, entry: UsageEntry | None) -> list[UsageEntry]:
+        return [] if entry is None else self._record(account, [entry])
 
     def _record(self, account: SessionAccount, entries: list[UsageEntry]) -> list[UsageEntry]:
         """Those that were not recorded before."""

@@ -60,6 +60,7 @@ class _CostState(msgspec.Struct, rename="camel"):
     start_time: int | float | None = None
 
 
+_TOTALS = b'"cost-state"'
 _TITLE_LINE = b'{"type":"ai-title"'
 _COST_STATE = msgspec.json.Decoder(_CostState)
 
@@ -97,8 +98,18 @@ def readings_from_end(lines: Iterable[bytes]) -> Iterator[Reading]:
     """
     for line in lines:
         # A cheap look first: transcripts have lines of megabytes.
-        if b'"cost-state"' in line and (reading := _reading(line)):
+        if _TOTALS in line and (reading := _reading(line)):
             yield reading
+
+
+def up_to_totals(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, in order, up to the last totals: what follows is of a process that goes on."""
+    waiting: list[bytes] = []
+    for line in lines:
+        waiting.append(line)
+        if _TOTALS in line:
+            yield from waiting
+            waiting.clear()
 
 
 def is_titled(lines: Iterable[bytes]) -> bool:

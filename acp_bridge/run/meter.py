@@ -266,11 +266,16 @@ class RunMeter:
         self._hear_ahead(session_id)
 
     def _hear_ahead(self, session_id: str) -> None:
-        """Take the telemetry of a session before anything else that waits."""
-        mark = session_id.encode()
+        """Take the telemetry of a session before anything else that waits.
+
+        What came after the session was opened again is the next process's.
+        """
+        mark, reopened = session_id.encode(), False
         waiting, self._told = self._told, deque()
         for told in waiting:
-            if isinstance(told.what, bytes) and mark in told.what:
+            if isinstance(told.what, SessionOpened) and told.what.session_id == session_id:
+                reopened = True
+            if isinstance(told.what, bytes) and mark in told.what and not reopened:
                 self._hear(told.what, told.at)
             else:
                 self._told.append(told)

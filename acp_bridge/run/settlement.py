@@ -24,7 +24,7 @@ from acp_bridge.metering.settlement import (
     settle_opening,
     unknown_entries,
 )
-from acp_bridge.metering.transcript import is_titled, readings_from_end
+from acp_bridge.metering.transcript import is_titled, readings_from_end, up_to_totals
 from acp_bridge.metering.untold import Untold, untold_requests
 from acp_bridge.metering.usage import AskedBy, Source, State, UsageEntry
 
@@ -143,7 +143,7 @@ class Settler:
         unknown = unknown_entries(
             books.run_id,
             books.session_id,
-            _untold(transcript, start, opened_at),
+            _untold(transcript, start, opened_at, ended=found.own is not None),
             at=at,
             known_ids=known_ids,
         )
@@ -308,8 +308,11 @@ def _last_suggestion(run_id: str, session_id: str, began_at: datetime) -> UsageE
     )
 
 
-def _untold(transcript: Transcript, start: int, since: datetime) -> list[Untold]:
-    found = untold_requests(transcript.lines_since(start))
+def _untold(
+    transcript: Transcript, start: int, since: datetime, *, ended: bool = False
+) -> list[Untold]:
+    lines = transcript.lines_since(start)
+    found = untold_requests(up_to_totals(lines) if ended else lines)
     for path in transcript.subagents():
         found += untold_requests(lines_of(path))
     return [one for one in found if one.at is None or one.at >= since]
