@@ -1,14 +1,13 @@
 """Passing a request on to where it was meant to go, as it came. Stores and logs nothing."""
 
 import contextlib
-import ipaddress
 import ssl
-from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from acp_bridge.launch.telemetry_records import Destination
+from acp_bridge.loopback.end_to_end import HOP_BY_HOP, is_loopback, named_by_connection
 from acp_bridge.loopback.message import HeaderPairs, Request, Response
 
 if TYPE_CHECKING:
@@ -18,23 +17,8 @@ _ANSWER_BYTES = 1024 * 1024
 _CONNECT_SECONDS = 10.0
 _SECONDS = 30.0
 _PORTS = {"http": 80, "https": 443}
-# RFC 9110, 7.6.1, and what the other connection frames for itself.
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+# The other connection says these itself.
+_NOT_PASSED_ON = HOP_BY_HOP | {"content-length", "host"}
 
 
 class UndeliveredError(Exception):
@@ -106,18 +90,11 @@ def proxy_of(destination: Destination) -> str | None:
     url = urlsplit(destination.url)
     host = (url.hostname or "").lower()
     proxy = destination.proxy.strip()
-    if not proxy or _is_loopback(host) or _is_named(host, url.scheme, url.port, destination):
+    if not proxy or is_loopback(host) or _is_named(host, url.scheme, url.port, destination):
         return None
     if "://" not in proxy:
         return f"http://{proxy}"
     return proxy if proxy.lower().startswith(("http://", "https://")) else None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"  # 127.example.org is a name like any other
 
 
 def _is_named(host: str, scheme: str, port: int | None, destination: Destination) -> bool:
@@ -145,12 +122,8 @@ def _trust(destination: Destination) -> ssl.SSLContext:
 
 
 def _end(request: Request) -> HeaderPairs:
-    named = _named_by_connection(dict(request.headers))
-    return tuple((n, v) for n, v in request.headers if n not in _HOP_BY_HOP | named)
-
-
-def _named_by_connection(headers: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(name.strip().lower() for name in headers.get("connection", "").split(","))
+    dropped = _NOT_PASSED_ON | named_by_connection(request.headers)
+    return tuple((name, value) for name, value in request.headers if name not in dropped)
 
 
 async def _response(answer: "httpx.Response") -> Response:
@@ -163,5 +136,5 @@ async def _response(answer: "httpx.Response") -> Response:
         (name.decode("latin-1").lower(), value.decode("latin-1"))
         for name, value in answer.headers.raw
     )
-    kept = tuple((name, value) for name, value in headers if name not in _HOP_BY_HOP)
+    kept = tuple((name, value) for name, value in headers if name not in _NOT_PASSED_ON)
     return Response(answer.status_code, kept, bytes(body))

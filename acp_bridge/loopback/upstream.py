@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ import httpcore
 import httpx
 
 from acp_bridge.launch.telemetry_records import Destination
+from acp_bridge.loopback.end_to_end import HOP_BY_HOP, is_loopback, named_by_connection
 from acp_bridge.loopback.forwarding import proxy_of
 from acp_bridge.loopback.merging import MergingBackend
 from acp_bridge.loopback.message import HeaderPairs
@@ -35,21 +35,6 @@ _CLOSE_SECONDS = 2.0
 _IDLE_SECONDS = 30.0
 _PIECE_BYTES = 256 * 1024
 _IDLE_CONNECTIONS = 32
-# RFC 9110, 7.6.1. What frames a request is written anew; what frames an answer, too.
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "expect",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 _FAILURES = (
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
@@ -123,7 +108,7 @@ class Upstream:
         url = urlsplit(base_url)
         self._host = url.hostname or ""
         secure = url.scheme == "https"
-        if not self._host or not (secure or (url.scheme == "http" and _is_loopback(self._host))):
+        if not self._host or not (secure or (url.scheme == "http" and is_loopback(self._host))):
             raise ValueError("an upstream is an https address, or http on loopback")
         self._url = url
         self._port = url.port
@@ -187,7 +172,7 @@ class Upstream:
     def _headers(self, headers: HeaderPairs, body: bytes) -> list[tuple[bytes, bytes]]:
         """End-to-end headers; host and length in the places where they came."""
         passed: list[tuple[bytes, bytes]] = []
-        dropped = _HOP_BY_HOP | _named_by_connection(headers)
+        dropped = HOP_BY_HOP | named_by_connection(headers)
         length = b"%d" % len(body)
         for name, value in headers:
             match name.lower():
@@ -233,31 +218,15 @@ class Upstream:
 
 def end_to_end(headers: HeaderPairs) -> HeaderPairs:
     """The headers without those that belong to one connection."""
-    dropped = _HOP_BY_HOP | _named_by_connection(headers)
+    dropped = HOP_BY_HOP | named_by_connection(headers)
     if any(name.lower() == "transfer-encoding" for name, _ in headers):
         dropped |= {"content-length"}
     return tuple((name, value) for name, value in headers if name.lower() not in dropped)
 
 
-def _named_by_connection(headers: HeaderPairs) -> frozenset[str]:
-    return frozenset(
-        named.strip().lower()
-        for name, value in headers
-        if name.lower() == "connection"
-        for named in value.split(",")
-    )
-
-
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(body), _PIECE_BYTES):
         yield body[at : at + _PIECE_BYTES]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _proxies_in(environment: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from acp_bridge.errors import BridgeError
 from acp_bridge.ledger import records
 from acp_bridge.ledger.queries import Ledger
 from acp_bridge.ledger.records import RunRow, SessionRow
-from acp_bridge.metering.readings import Reading, Spent, Totals
+from acp_bridge.metering.readings import Reading, Spent, Totals, totals_of
 from acp_bridge.metering.settlement import (
     Books,
     Settlement,
@@ -184,13 +184,11 @@ class Settler:
         books = past.filled(
             Books(run_id=run_id, session_id=session_id, opened_with=opening, recorded=recorded)
         )
-        if transcript is None:
-            return settle_end(books, [], at=now)
-        lines = _readings(transcript)
+        lines = [] if transcript is None else _readings(transcript)
         written = lines_since(reversed(lines), opening)
         before = lines[: len(lines) - len(written)]
         found = settle_end(books, written, at=now, before=before)
-        untold = _untold(transcript, 0, session.opened_at)
+        untold = [] if transcript is None else _untold(transcript, 0, session.opened_at)
         began = session.turn_began_at
         if began is not None and not any(one.at is None or one.at >= began for one in untold):
             untold.append(_cut_off(began))
@@ -200,17 +198,15 @@ class Settler:
         return Settlement([*found.entries, *unknown], found.accounted, found.own)
 
     def _recorded(self, run_id: str, session_id: str) -> tuple[dict[str, Spent], frozenset[str]]:
-        totals: dict[str, Spent] = {}
-        ids: set[str] = set()
         try:
             with Ledger(self._ledger) as ledger:
-                for row in ledger.entries(run_id=run_id, session_id=session_id):
-                    _add(totals, row.entry)
-                    if row.entry.request_id is not None:
-                        ids.add(row.entry.request_id)
+                entries = [
+                    row.entry for row in ledger.entries(run_id=run_id, session_id=session_id)
+                ]
         except BridgeError:
             return {}, frozenset()
-        return totals, frozenset(ids)
+        own = (one for one in entries if one.state in (State.LIVE, State.SETTLED))
+        return totals_of(own), frozenset(filter(None, (one.request_id for one in entries)))
 
     def _past(self, session_id: str, run_id: str) -> _Past:
         try:
@@ -316,10 +312,3 @@ def _untold(
     for path in transcript.subagents():
         found += untold_requests(lines_of(path))
     return [one for one in found if one.at is None or one.at >= since]
-
-
-def _add(totals: dict[str, Spent], entry: UsageEntry) -> None:
-    known = entry.model is not None and entry.tokens is not None
-    if known and entry.state in (State.LIVE, State.SETTLED):
-        spent = Spent(entry.tokens, entry.cost_micros)  # type: ignore[arg-type]
-        totals[str(entry.model)] = totals.get(str(entry.model), Spent()) + spent
