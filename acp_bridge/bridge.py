@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from typing import Any, Self
 
 import anyio
 import anyio.to_thread
-from anyio.abc import ObjectStream
+from anyio.abc import ObjectStream, TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from anyio.streams.stapled import StapledObjectStream
 
@@ -32,11 +33,14 @@ from acp_bridge.agent.versions import claude_version
 from acp_bridge.ledger.report import GroupKey
 from acp_bridge.log import Log
 from acp_bridge.loopback.bound import BoundAddress
-from acp_bridge.modes import AgentKind, BillingMode
+from acp_bridge.metering.usage import UsageEntry
+from acp_bridge.modes import AgentKind, BillingMode, Guard
 from acp_bridge.protocol import names
+from acp_bridge.protocol.decisions import Contradiction
 from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
 from acp_bridge.protocol.relay import RelayCore
 from acp_bridge.relay import Receive, Relay, Send
+from acp_bridge.run.guarded import GuardedRun
 from acp_bridge.run.interceptors import interceptors
 from acp_bridge.run.metered import MeteredRun
 from acp_bridge.run.preparation import (
@@ -56,7 +60,17 @@ from acp_bridge.settings import Settings
 SCHEMA_VERSION = 1
 _BUFFERED_CHUNKS = 16
 
-_Begun = tuple[Preparation, AbstractAsyncContextManager[RunningAgent], BoundAddress | None]
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a run begins with."""
+
+    preparation: Preparation
+    agent: AbstractAsyncContextManager[RunningAgent]
+    telemetry: BoundAddress | None = None
+    guard: BoundAddress | None = None
+
+
 _MemoryEnd = MemoryObjectReceiveStream[bytes] | MemoryObjectSendStream[bytes]
 
 
@@ -114,6 +128,7 @@ class Bridge:
         self._preparation: Preparation
         self._record: RunRecord
         self._metered: MeteredRun
+        self._tasks: TaskGroup
 
     @property
     def mode(self) -> BillingMode:
@@ -201,11 +216,11 @@ class Bridge:
     async def __aenter__(self) -> Self:
         stack = AsyncExitStack()
         try:
-            self._preparation, agent, telemetry = await self._begin()
+            start = await self._begin()
+            self._preparation = start.preparation
             stack.callback(self._preparation.directory.close)
             self._record = RunRecord.of(self._preparation)
-            self._metered = MeteredRun(self._preparation, self._record, telemetry, self._log)
-            await self._start(stack, agent)
+            await self._start(stack, start)
         except BaseException as error:
             await _close(stack, error)
             raise
@@ -226,7 +241,7 @@ class Bridge:
             await self._ended.wait()
         await _close(self._cleanup, error)
 
-    async def _begin(self) -> _Begun:
+    async def _begin(self) -> _Start:
         begun, agent = self._begun, self._agent
         if begun is None:
             surroundings = Surroundings(
@@ -236,24 +251,22 @@ class Bridge:
             )
             if callable(agent):
                 prepare = partial(prepare_in_memory, self._settings, surroundings)
-                return await anyio.to_thread.run_sync(prepare), InMemoryAgent(agent), None
+                return _Start(await anyio.to_thread.run_sync(prepare), InMemoryAgent(agent))
             begun = await anyio.to_thread.run_sync(
                 partial(begin, self._settings, surroundings, agent=agent)
             )
         running = adopt_agent(
             begun.spawned, on_stderr_line=lambda line: self._log.info("agent", stderr=line)
         )
-        return begun.preparation, running, begun.telemetry
+        return _Start(begun.preparation, running, begun.telemetry, begun.guard)
 
-    async def _start(
-        self, stack: AsyncExitStack, agent: AbstractAsyncContextManager[RunningAgent]
-    ) -> None:
+    async def _start(self, stack: AsyncExitStack, start: _Start) -> None:
         preparation, record = self._preparation, self._record
-        tasks = await stack.enter_async_context(anyio.create_task_group())
+        self._tasks = tasks = await stack.enter_async_context(anyio.create_task_group())
         registrar = Registrar(preparation.directory, record)
         stack.push_async_callback(registrar.finish)
-        await stack.enter_async_context(self._metered.metering(tasks))
-        running = await stack.enter_async_context(agent)
+        await self._count_and_guard(stack, start)
+        running = await stack.enter_async_context(start.agent)
         if preparation.agent is not None:
             record.claude_version = claude_version(preparation.agent.claude)
         record.remove(preparation.removed)
@@ -272,6 +285,31 @@ class Bridge:
             core, running, receive=receive, send=send, observe=self._observe, answer=self._answer
         )
         tasks.start_soon(self._run_relay)
+
+    async def _count_and_guard(self, stack: AsyncExitStack, start: _Start) -> None:
+        """Meter and guard: both before the agent, so that both end after it."""
+        guarded: GuardedRun | None = None
+
+        def bypassed(entry: UsageEntry) -> None:
+            if guarded is not None:
+                guarded.bypassed(entry)
+
+        preparation, record = self._preparation, self._record
+        metered = MeteredRun(preparation, record, start.telemetry, self._log, bypassed=bypassed)
+        self._metered = metered
+        await stack.enter_async_context(metered.metering(self._tasks))
+        if start.guard is not None:
+            guarded = GuardedRun(
+                preparation, record, start.guard, metered=metered, found=self._found
+            )
+            await stack.enter_async_context(guarded.guarding(self._tasks))
+
+    def _found(self, found: Contradiction) -> None:
+        """Something outside of the ACP stream contradicts the mode."""
+        if self._preparation.guard is Guard.OBSERVE or self._ended.is_set():
+            self._observe(Contradicted(found.reason, found.sentence, blocked=False, cancelled=()))
+        else:
+            self._tasks.start_soon(self._relay.contradict, found)
 
     async def _run_relay(self) -> None:
         try:

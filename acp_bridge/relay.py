@@ -22,6 +22,7 @@ from acp_bridge.protocol.commands import (
     ToAgent,
     ToClient,
 )
+from acp_bridge.protocol.decisions import Contradiction
 from acp_bridge.protocol.facts import Fact
 from acp_bridge.protocol.names import Code
 from acp_bridge.protocol.relay import RelayCore
@@ -144,6 +145,13 @@ class Relay:
             await self._agent.stop()
             self._tasks.cancel_scope.cancel()
         return ended
+
+    async def contradict(self, found: Contradiction) -> None:
+        """Stop spending for what was seen outside of the ACP stream."""
+        commands = self._core.contradict(
+            found.reason, found.sentence, time.monotonic(), hint=found.hint, channel=found.channel
+        )
+        await self._carry_out(commands)
 
     def end(self, *, at_once: bool = False) -> None:
         """End the agent, whatever it is doing; the client is read no further.

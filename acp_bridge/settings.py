@@ -83,7 +83,9 @@ class Settings(BaseSettings):
     endpoint_headers: dict[str, SecretStr] | None = Field(None, description="Mode C's headers")
     endpoint_no_auth: bool = Field(default=False, description="Mode C without a credential")
     upstream_url: str | None = Field(None, description="where modes A and B send model requests")
-    guard: Guard = Field(Guard.OFF, description="the wire guard: only off in this version")
+    guard: Guard | None = Field(
+        None, description="the wire guard: enforce, observe or off; default enforce, in Mode B off"
+    )
     on_violation: OnViolation = Field(OnViolation.BLOCK, description="block or warn")
     suggestions: Literal["keep", "off"] = Field(
         "keep", description="keep, or off: no prompt suggestions, which nobody typed"
@@ -117,6 +119,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values from the caller alone: `load_settings` merges the sources it can name."""
         return (init_settings,)
+
+    @property
+    def wire_guard(self) -> Guard:
+        """What the wire guard is to do: as asked, else by the mode.
+
+        A login is looked at only where the user asked for that.
+        """
+        if self.guard is not None:
+            return self.guard
+        return Guard.OFF if self.mode is BillingMode.SUBSCRIPTION else Guard.ENFORCE
 
     def origin(self, name: str) -> str:
         """Where a value came from, in words for an error message."""
@@ -285,11 +297,6 @@ def _check(settings: Settings) -> None:
         _check_endpoint(settings, given)
     if settings.upstream_url is not None:
         _check_upstream(settings)
-    if settings.guard is not Guard.OFF:
-        raise ConfigurationError(
-            f"{settings.origin('guard')}: the wire guard is not part of this version",
-            hint="set it to off, or leave it out",
-        )
 
 
 def _check_endpoint(settings: Settings, given: list[str]) -> None:

@@ -62,6 +62,9 @@ ASKED_BY: Final = Words(
 )
 COST_KINDS: Final = Words({"billed_estimate", "list_price_equivalent", "endpoint_price", "unknown"})
 
+REFERENCES: Final = Words({"wire", "ledger"})
+
+_SHARE = re.compile(r"(0\.[0-9]|1\.0)[0-9]{2}")
 _MONEY = re.compile(r"[0-9]+\.[0-9]{6}")
 
 
@@ -95,6 +98,11 @@ def moment(value: object) -> bool:
 def money(value: object) -> bool:
     """US dollars as decimal text."""
     return isinstance(value, str) and _MONEY.fullmatch(value) is not None
+
+
+def share(value: object) -> bool:
+    """A part of a whole, as decimal text of three places."""
+    return isinstance(value, str) and _SHARE.fullmatch(value) is not None
 
 
 def count(value: object) -> bool:
@@ -143,6 +151,32 @@ GROUP_KEYS: Final[Mapping[str, Any]] = {
     "day": str,
     "week": str,
     "month": str,
+}
+WITNESS: Final = Nullable(
+    {
+        "requests": Nullable(count),
+        **TOKENS,
+        "missed_tokens": TOKENS,
+        "beyond_tokens": TOKENS,
+        "share": Nullable(share),
+    }
+)
+WITNESSED: Final = {
+    "reference_tokens": TOKENS,
+    "witnesses": dict.fromkeys(SOURCES, WITNESS),
+}
+RECONCILIATION: Final = {
+    "schema_version": one,
+    "rows": [
+        {
+            "run_id": str,
+            "session_id": Nullable(str),
+            "model": Nullable(str),
+            "reference": REFERENCES,
+            **WITNESSED,
+        }
+    ],
+    "totals": WITNESSED,
 }
 REMOVED: Final = [{"channel": str, "origin": str}]
 EVIDENCE: Final = [
@@ -235,6 +269,28 @@ RECEIPT: Final = {
     "metering": METERING,
 }
 
+OUTCOMES: Final = Words({"held", "leaked", "no_answer"})
+PROOF: Final = {
+    "schema_version": one,
+    "agent": {"version": Nullable(str), "claude_version": Nullable(str)},
+    "bridge_version": str,
+    "profile": Words({"quick", "full"}),
+    "cases": [
+        {
+            "channel": str,
+            "scope": str,
+            "mode": MODES,
+            "mode_letter": LETTERS,
+            "without": OUTCOMES,
+            "with": OUTCOMES,
+            "held": bool,
+            "detail": str,
+        }
+    ],
+    "totals": {"planted": count, "leak_without": count, "held": count, "not_held": count},
+    "held": bool,
+}
+
 
 def assert_status(document: Any) -> None:
     """Fail unless it is what ``status --json`` may print."""
@@ -250,6 +306,11 @@ def assert_usage(document: Any) -> None:
     _assert_document(document, schema, "usage")
 
 
+def assert_reconciliation(document: Any) -> None:
+    """Fail unless it is what ``usage --reconcile --json`` may print."""
+    _assert_document(document, RECONCILIATION, "reconciliation")
+
+
 def assert_card(card: Any) -> None:
     """Fail unless it is what ``initialize`` may carry in ``_meta["acp_bridge"]``."""
     _assert_document(card, CARD, "card")
@@ -263,6 +324,11 @@ def assert_error_data(data: Any) -> None:
 def assert_receipt(document: Any) -> None:
     """Fail unless it is a receipt."""
     _assert_document(document, RECEIPT, "receipt")
+
+
+def assert_proof(document: Any) -> None:
+    """Fail unless it is what ``prove --json`` may print."""
+    _assert_document(document, PROOF, "proof")
 
 
 def _assert_document(document: Any, schema: Any, name: str) -> None:

@@ -7,12 +7,20 @@ import pytest
 
 from acp_bridge.errors import Reason
 from acp_bridge.ledger.report import GroupKey
+from acp_bridge.metering.comparison import Reference
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State
 from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
 from acp_bridge.policy.surface import Surface
 from acp_bridge.protocol.evidence import EvidenceKind, Verdict
+from acp_bridge.proving.sightings import Outcome
 from tests import documents
-from tests.documents import assert_card, assert_error_data, assert_shape, assert_usage
+from tests.documents import (
+    assert_card,
+    assert_error_data,
+    assert_reconciliation,
+    assert_shape,
+    assert_usage,
+)
 
 CARD: dict[str, Any] = {
     "version": "1.2.3",
@@ -55,6 +63,8 @@ FIGURES: dict[str, Any] = {
         (documents.ASKED_BY, AskedBy),
         (documents.COST_KINDS, CostKind),
         (documents.GROUP_KEYS, GroupKey),
+        (documents.OUTCOMES, Outcome),
+        (documents.REFERENCES, Reference),
     ],
 )
 def test_the_contract_has_the_words_of_the_product_and_no_others(
@@ -119,6 +129,46 @@ def test_an_error_may_lack_its_method_and_channel_and_nothing_else() -> None:
     for wrong in (data | {"method": None}, data | {"reason": "bad luck"}, {"mode": "endpoint"}):
         with pytest.raises(AssertionError):
             assert_error_data(wrong)
+
+
+WITNESS: dict[str, Any] = {
+    "requests": None,
+    **TOKENS,
+    "missed_tokens": TOKENS,
+    "beyond_tokens": TOKENS,
+    "share": "0.930",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"share": None}, {"requests": 3}, {"share": "1.000"}, {"share": "0.000"}],
+    ids=str,
+)
+def test_a_witness_may_leave_its_requests_and_its_share_unknown(change: dict[str, Any]) -> None:
+    assert_shape(WITNESS | change, documents.WITNESS, "witness")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"share": 0.93}, {"share": "1.330"}, {"share": "0.9"}, {"input_tokens": None}, {"more": 1}],
+    ids=str,
+)
+def test_a_witness_that_says_anything_else_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError):
+        assert_shape(WITNESS | change, documents.WITNESS, "witness")
+
+
+def test_a_reconciliation_names_every_witness_also_one_that_told_nothing() -> None:
+    witnesses = {**dict.fromkeys(documents.SOURCES), "acp": WITNESS}
+    compared = {"reference_tokens": TOKENS, "witnesses": witnesses}
+    row = {"run_id": "run", "session_id": None, "model": None, "reference": "ledger", **compared}
+    document = {"schema_version": 1, "rows": [row], "totals": compared}
+    assert_reconciliation(document)
+    fewer = {"reference_tokens": TOKENS, "witnesses": {"acp": WITNESS}}
+    for wrong in ({"totals": fewer}, {"rows": [row | {"reference": "acp"}]}, {"totals": None}):
+        with pytest.raises(AssertionError):
+            assert_reconciliation(document | wrong)
 
 
 @pytest.mark.parametrize("time", ["2026-01-31T12:00:00", 1769860800, None])

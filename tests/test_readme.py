@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from acp_bridge.cli.arguments import COMMANDS, parse
+from acp_bridge.modes import BillingMode
+from acp_bridge.proving.report import HEAD, where
+from acp_bridge.proving.selection import Profile, select
 from acp_bridge.settings import SECRETS, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -49,3 +52,17 @@ def test_every_command_is_in_the_table_and_nothing_else_is() -> None:
 )
 def test_the_arguments_in_the_editors_snippet_are_understood(line: str) -> None:
     parse(re.findall(r'"([^"]+)"', line.partition(":")[2]))
+
+
+def test_the_table_of_the_proof_is_of_what_a_quick_proof_tries() -> None:
+    (block,) = re.findall(r"```text\n(channel +planted in .*?)```", README, flags=re.DOTALL)
+    head, *rows = (re.split(r" {2,}", line) for line in block.splitlines())
+    assert tuple(head) == HEAD
+    assert [row[:3] for row in rows] == [
+        [trial.channel, where(trial), trial.payer.terms.mode.value]
+        for trial in select(Profile.QUICK, BillingMode)
+    ]
+    leak = sum(row[3] == "leaked" for row in rows)
+    held = sum(row[4:] == ["held", "yes"] for row in rows)
+    planted = f"{len(rows)} channels planted, {leak} leak without the bridge"
+    assert f"**{planted}, {held} of {len(rows)} held**" in README

@@ -37,7 +37,7 @@ def test_without_any_setting_the_subscription_pays_and_violations_block() -> Non
     assert settings.mode is BillingMode.SUBSCRIPTION
     assert settings.is_default("mode")
     assert settings.on_violation is OnViolation.BLOCK
-    assert settings.guard is Guard.OFF
+    assert settings.wire_guard is Guard.OFF
     assert settings.max_line_bytes == 256 * 1024 * 1024
 
 
@@ -182,7 +182,6 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("MODE", "max"),
         ("AGENT_KIND", "codex"),
         ("GUARD", "maybe"),
-        ("GUARD", "enforce"),
         ("ON_VIOLATION", "ignore"),
         ("MAX_LINE_BYTES", "much"),
         ("MAX_LINE_BYTES", "1"),
@@ -217,3 +216,23 @@ def test_a_run_cannot_change_its_mode() -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("environment", "guard"),
+    [
+        ({"MODE": "A"}, Guard.ENFORCE),
+        ({"MODE": "B"}, Guard.OFF),
+        (
+            {"MODE": "C", "ENDPOINT_URL": "https://e.example", "ENDPOINT_NO_AUTH": "1"},
+            Guard.ENFORCE,
+        ),
+        ({"MODE": "A", "GUARD": "off"}, Guard.OFF),
+        ({"MODE": "B", "GUARD": "observe"}, Guard.OBSERVE),
+    ],
+)
+def test_the_wire_guard_looks_at_a_login_only_where_the_user_asked_for_it(
+    environment: dict[str, str], guard: Guard
+) -> None:
+    settings = load_settings(environ={f"ACP_BRIDGE_{name}": of for name, of in environment.items()})
+    assert settings.wire_guard is guard

@@ -177,7 +177,8 @@ def find_own_claude(path: str, exclude_dirs: Iterable[Path]) -> Path | None:
     excluded = [directory.resolve() for directory in exclude_dirs]
     for folder in path.split(os.pathsep):
         program = Path(folder or ".", "claude")
-        if not (program.is_file() and os.access(program, os.X_OK)):
+        # In this order: about a folder that may not be looked into, `is_file` raises.
+        if not (os.access(program, os.X_OK) and program.is_file()):
             continue
         places = (program.parent.resolve(), program.resolve())
         if not any(place.is_relative_to(one) for place in places for one in excluded):

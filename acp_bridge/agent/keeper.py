@@ -18,6 +18,9 @@ the bridge knows what the agent will be. It uses the standard library only, and
   SIGTERM and `terminate` seconds, then SIGKILL to whatever is left for at most `kill` seconds.
   SIGUSR1 cuts the two waits short.
 
+On Linux no other program of the same user can read the keeper's memory, through which the agent's
+credential goes; executing the agent ends that for the agent.
+
 If the agent ends first, what it left behind gets the same three steps. If the keeper itself is
 killed, the kernel kills the agent (``PR_SET_PDEATHSIG``).
 
@@ -34,6 +37,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 EXEC_FAILED = 127
 WALK_SECONDS = 0.02
@@ -363,7 +367,9 @@ def main(argv: list[str]) -> int:
     """Start the agent that is ordered and keep it; see the module's first lines."""
     control = int(argv[0].removeprefix("fd="))
     os.set_inheritable(control, False)
-    keeper = Keeper(control, find_prctl())
+    prctl = find_prctl()
+    prctl(PR_SET_DUMPABLE, 0)
+    keeper = Keeper(control, prctl)
     order = read_order(control)
     if order is None:
         return 0

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "exec": "run any Claude Code command in the billing mode",
     "ask": "one prompt, the answer on stdout, mode and evidence on stderr",
     "demo": "a real turn on the embedded endpoint: no account, no internet",
+    "prove": "plant every kind of leak, without and with the bridge, and see what holds",
     "usage": "what was used: tokens and money by mode, model, day and more",
     "status": "which runs there are, in which mode, with which evidence",
 }

@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: "Arguments") -> int:
     """Answer on stdout, then mode and evidence on stderr."""
     from acp_bridge.cli.headless import ask  # noqa: PLC0415 - heavy
+    from acp_bridge.own_process import (  # noqa: PLC0415 - with its use
+        forget_environment,
+        hide_from_others,
+    )
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     options = arguments.options
@@ -32,6 +36,8 @@ def run(arguments: "Arguments") -> int:
     if not cwd.is_dir():
         raise ConfigurationError(f"{cwd} is not a folder", hint="name an existing one in --cwd")
     prompt = _prompt(options.prompt)
+    forget_environment()
+    hide_from_others()
     return ask(
         settings,
         prompt,

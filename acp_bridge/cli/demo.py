@@ -24,6 +24,10 @@ def run(arguments: "Arguments") -> int:
     from acp_bridge.cli.demonstration import demonstrate  # noqa: PLC0415 - heavy
     from acp_bridge.errors import ConfigurationError  # noqa: PLC0415 - with its use
     from acp_bridge.modes import BillingMode  # noqa: PLC0415 - with its use
+    from acp_bridge.own_process import (  # noqa: PLC0415 - with its use
+        forget_environment,
+        hide_from_others,
+    )
 
     flags = dict(arguments.flags)
     names = arguments.options.modes or [mode.value for mode in BillingMode]
@@ -35,4 +39,6 @@ def run(arguments: "Arguments") -> int:
         raise ConfigurationError(
             str(error), hint="for example: acp-bridge demo subscription"
         ) from error
+    forget_environment()
+    hide_from_others()
     return demonstrate(modes, flags, arguments.after_dashes)

@@ -33,6 +33,12 @@ def run(arguments: "Arguments") -> int:
 
     # The keeper boots while settings are imported and read, and the run is prepared.
     with start_keeper() as keeper, without_collections():
+        from acp_bridge.own_process import (  # noqa: PLC0415 - with its use
+            forget_environment,
+            hide_from_others,
+        )
+
+        forget_environment()
         from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
         settings = load_settings(arguments.flags)
@@ -45,6 +51,7 @@ def run(arguments: "Arguments") -> int:
         begun = begin(settings, Surroundings(), agent=agent, keeper=keeper)
     # The agent boots while the event loop and what the relay needs are being imported.
     with contextlib.closing(begun.preparation.directory):
+        hide_from_others()
         from acp_bridge.allocation import reuse_freed_blocks  # noqa: PLC0415 - with its use
         from acp_bridge.cli.banner import show_banner  # noqa: PLC0415 - heavy
         from acp_bridge.supervisor import serve_stdio  # noqa: PLC0415 - heavy

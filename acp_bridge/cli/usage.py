@@ -3,14 +3,21 @@
 import argparse
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from acp_bridge.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from acp_bridge.cli.arguments import Arguments
+    from acp_bridge.ledger.queries import Ledger
     from acp_bridge.ledger.report import GroupKey
+
+_Found = tuple[dict[str, Any], Callable[[], str]]
+"""A document, and how to make its page."""
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _AGO = re.compile(r"([0-9]{1,5})([hdw])")
@@ -30,37 +37,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--until", metavar="WHEN", help="the same; the moment itself is left out")
     parser.add_argument("--run", metavar="RUN_ID", dest="run_id", help="one run only")
+    parser.add_argument(
+        "--reconcile",
+        action="store_true",
+        help="what each witness told of each session, beside what is known best, and missed",
+    )
     parser.add_argument("--json", action="store_true", help="print the document, not the page")
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What part of the ledger is asked for."""
+
+    since: datetime | None
+    until: datetime | None
+    run_id: str | None
+
+    @property
+    def is_part(self) -> bool:
+        return any(one is not None for one in (self.since, self.until, self.run_id))
+
+
 def run(arguments: "Arguments") -> int:
-    """Print what the ledger holds."""
-    from acp_bridge.inspect.local_time import LocalZone  # noqa: PLC0415 - with its command
-    from acp_bridge.inspect.usage import render  # noqa: PLC0415
-    from acp_bridge.ledger import ledger_path  # noqa: PLC0415
+    """Print what the ledger holds, or with ``--reconcile`` what each witness told of it."""
+    from acp_bridge.ledger import ledger_path  # noqa: PLC0415 - with its command
     from acp_bridge.ledger.queries import Ledger  # noqa: PLC0415
-    from acp_bridge.run.usage_document import usage_document  # noqa: PLC0415
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     options = arguments.options
-    now = datetime.now().astimezone()
+    if options.reconcile and options.by:
+        raise ConfigurationError(
+            "--reconcile has rows of its own, by session and model; --by does not go with it",
+            hint="leave out one of them; --run, --since and --until go with both",
+        )
     by = groups(options.by)
+    asked = _asked(options)
+    settings = load_settings(arguments.flags)
+    with Ledger(ledger_path(settings.state_dir)) as ledger:
+        if asked.run_id is not None and ledger.run(asked.run_id) is None:
+            raise ConfigurationError(
+                f"the ledger has no run {asked.run_id!r}",
+                hint="acp-bridge usage --by run lists the runs there are",
+            )
+        found = _reconciled(ledger, asked) if options.reconcile else _used(ledger, asked, by)
+    document, page = found
+    sys.stdout.write(_json(document) if options.json else page())
+    return 0
+
+
+def _asked(options: argparse.Namespace) -> _Asked:
+    now = datetime.now().astimezone()
     since, until = moment(options.since, now, "--since"), moment(options.until, now, "--until")
     if since is not None and until is not None and since >= until:
         raise ConfigurationError(
             "--since is not before --until", hint="exchange them, or leave one out"
         )
-    settings = load_settings(arguments.flags)
-    with Ledger(ledger_path(settings.state_dir)) as ledger:
-        if options.run_id is not None and ledger.run(options.run_id) is None:
-            raise ConfigurationError(
-                f"the ledger has no run {options.run_id!r}",
-                hint="acp-bridge usage --by run lists the runs there are",
-            )
-        found = ledger.report(by, since=since, until=until, run_id=options.run_id, zone=LocalZone())
-    document = usage_document(found)
-    sys.stdout.write(_json(document) if options.json else render(document))
-    return 0
+    return _Asked(since, until, options.run_id)
+
+
+def _used(ledger: "Ledger", asked: _Asked, by: "tuple[GroupKey, ...]") -> "_Found":
+    from acp_bridge.inspect.local_time import LocalZone  # noqa: PLC0415 - with its use
+    from acp_bridge.inspect.usage import render  # noqa: PLC0415
+    from acp_bridge.run.usage_document import usage_document  # noqa: PLC0415
+
+    report = ledger.report(
+        by, since=asked.since, until=asked.until, run_id=asked.run_id, zone=LocalZone()
+    )
+    document = usage_document(report)
+    return document, partial(render, document)
+
+
+def _reconciled(ledger: "Ledger", asked: _Asked) -> "_Found":
+    from acp_bridge.inspect.reconciliation import (  # noqa: PLC0415 - with its use
+        reconciliation_document,
+    )
+    from acp_bridge.inspect.reconciliation_page import render_reconciliation  # noqa: PLC0415
+    from acp_bridge.ledger.witnesses import Wanted  # noqa: PLC0415
+
+    wanted = Wanted(asked.run_id, since=asked.since, until=asked.until)
+    document = reconciliation_document(ledger.witnessed(wanted))
+    return document, partial(render_reconciliation, document, is_part=asked.is_part)
 
 
 def _json(document: dict[str, Any]) -> str:

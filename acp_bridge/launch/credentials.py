@@ -4,11 +4,13 @@ Sources come in as plain arguments; which settings they stem from is the caller'
 here repeats a value.
 """
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,15 +125,64 @@ def header_lines(headers: Mapping[str, str]) -> str:
     return "\n".join(f"{name}: {value}" for name, value in headers.items())
 
 
-def resolve_api_key(
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a run's credential is read from, when it is needed.
+
+    Args:
+        form: the form of what it gives.
+        read: gives the credential; may block.
+
+    Attributes:
+        renewable: whether reading it again may give another one.
+    """
+
+    form: str
+    read: Callable[[], Credential] = field(repr=False)
+    renewable: bool = False
+
+    @classmethod
+    def of(cls, credential: Credential) -> "Source":
+        """The source of a credential that is there."""
+        return cls(credential.form, lambda: credential)
+
+
+def stand_in(form: str, placeholder: str) -> Credential:
+    """What the agent gets in place of a credential that stays with the bridge.
+
+    Args:
+        form: of the credential that stays.
+        placeholder: what the agent's requests carry.
+    """
+    slot = {"api_key": "api_key", "headers": "api_key"}.get(form, "bearer")
+    return Credential(slot, {slot: placeholder}, "the bridge")
+
+
+def as_headers(credential: Credential) -> tuple[tuple[str, str], ...]:
+    """The headers by which a credential goes out; a header of the user's own takes precedence."""
+    slots = credential.slots
+    found = {}
+    if "api_key" in slots:
+        found["x-api-key"] = ("x-api-key", slots["api_key"])
+    if "bearer" in slots:
+        found["authorization"] = ("Authorization", f"Bearer {slots['bearer']}")
+    for line in filter(None, slots.get("headers", "").split("\n")):
+        name, _, value = line.partition(":")
+        found[name.lower()] = (name, value.strip())
+    return tuple(found.values())
+
+
+def api_key_source(
     *,
     value: str | None = None,
     file: Path | None = None,
     command: str | None = None,
     keyring: str | None = None,
     inherited: str | None = None,
-) -> Credential:
-    """Mode A's key from the one source that was given, else the inherited one.
+) -> Source:
+    """Where mode A's key comes from: the one source that was given, else the environment.
+
+    A value is checked here. A file or a program only has to be there: `Source.read` asks it.
 
     Args:
         value: the key itself (``API_KEY``).
@@ -141,7 +192,7 @@ def resolve_api_key(
         inherited: the key in the environment the bridge was started with.
 
     Raises:
-        ConfigurationError: no source, several, one that does not answer, or no API key in it.
+        ConfigurationError: no source, several, or a value that can be no API key.
     """
     given = {
         "ACP_BRIDGE_API_KEY": value,
@@ -155,24 +206,28 @@ def resolve_api_key(
             f"the API key has several sources: {', '.join(chosen)}", hint="Keep one of them."
         )
     if value is not None:
-        return api_key(value, source="ACP_BRIDGE_API_KEY")
+        return Source.of(api_key(value, source="ACP_BRIDGE_API_KEY"))
     if file is not None:
-        return api_key(_read(file), source="ACP_BRIDGE_API_KEY_FILE")
+        name = "ACP_BRIDGE_API_KEY_FILE"
+        if not os.access(file.expanduser(), os.R_OK):
+            raise _unreadable(file)
+        return Source("api_key", lambda: api_key(_read(file), source=name), renewable=True)
     if command is not None:
-        return api_key(
-            _run(_words(command), "ACP_BRIDGE_API_KEY_COMMAND"), source="ACP_BRIDGE_API_KEY_COMMAND"
-        )
+        return _printed(_words(command), "ACP_BRIDGE_API_KEY_COMMAND")
     if keyring is not None:
-        return api_key(
-            _run(_lookup(keyring), "ACP_BRIDGE_API_KEY_KEYRING"),
-            source="ACP_BRIDGE_API_KEY_KEYRING",
-        )
+        return _printed(_lookup(keyring), "ACP_BRIDGE_API_KEY_KEYRING")
     if inherited:
-        return api_key(inherited, source="the environment")
+        return Source.of(api_key(inherited, source="the environment"))
     raise ConfigurationError(
         "mode api-key has no API key",
         hint="Set ACP_BRIDGE_API_KEY_FILE, _API_KEY_COMMAND, _API_KEY_KEYRING or _API_KEY.",
     )
+
+
+def _printed(command: list[str], source: str) -> Source:
+    if shutil.which(command[0]) is None:
+        raise _missing_program(command[0], source)
+    return Source("api_key", lambda: api_key(_run(command, source), source=source), renewable=True)
 
 
 def _token(value: str, *, what: str, source: str) -> str:
@@ -191,10 +246,20 @@ def _read(file: Path) -> str:
     try:
         return file.expanduser().read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:
-        raise ConfigurationError(
-            f"the file {file} that ACP_BRIDGE_API_KEY_FILE names cannot be read",
-            hint="Check the path and its permissions.",
-        ) from exc
+        raise _unreadable(file) from exc
+
+
+def _unreadable(file: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"the file {file} that ACP_BRIDGE_API_KEY_FILE names cannot be read",
+        hint="Check the path and its permissions.",
+    )
+
+
+def _missing_program(program: str, source: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the program {program} that {source} needs is not there", hint="Install it."
+    )
 
 
 def _words(command: str) -> list[str]:
@@ -231,9 +296,7 @@ def _run(command: list[str], source: str) -> str:
             text=True,
         )
     except FileNotFoundError as exc:
-        raise ConfigurationError(
-            f"the program {command[0]} that {source} needs is not there", hint="Install it."
-        ) from exc
+        raise _missing_program(command[0], source) from exc
     except subprocess.TimeoutExpired as exc:
         raise ConfigurationError(
             f"{source} did not answer within {COMMAND_TIMEOUT_SECONDS:.0f} s",

@@ -15,11 +15,13 @@ from acp_bridge.ledger.records import (
     SessionRow,
     SpentRow,
     ViolationRow,
+    WitnessRow,
 )
 from acp_bridge.ledger.report import GroupKey, Report, RowSum
 from acp_bridge.ledger.reporting import Question, Reporter
 from acp_bridge.ledger.schema import TOKEN_COLUMNS
 from acp_bridge.ledger.storing import moment, time_of
+from acp_bridge.ledger.witnesses import Told, Wanted, witnessed
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State, Tokens, UsageEntry
 from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
 from acp_bridge.policy.surface import Surface
@@ -130,6 +132,33 @@ class Ledger:
         sql = "SELECT run_id, at, reason, detail FROM violations WHERE run_id = ?"
         found = self._rows(sql + " ORDER BY at, id", [run_id])
         return [ViolationRow(**{**row, "at": time_of(row["at"])}) for row in map(dict, found)]
+
+    def witnesses(
+        self,
+        *,
+        run_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        session_id: str | None = None,
+    ) -> list[WitnessRow]:
+        """What each witness told: a row for each run, session, model and source, in this order.
+
+        Args:
+            run_id: only this run.
+            since: only sessions whose last figure came at this moment or later; aware. Figures are
+                those of whole sessions and cannot be cut.
+            until: only sessions whose last figure came before this moment; aware.
+            session_id: only this session, of whatever run.
+        """
+        wanted = Wanted(run_id, session_id, since, until)
+        return self.witnessed(wanted).witnesses
+
+    def witnessed(self, wanted: Wanted) -> Told:
+        """The same, and what the ledger's own entries hold of these sessions."""
+        if self._connection is None:
+            return Told([], {})
+        with self._snapshot(self._connection) as connection:
+            return witnessed(connection, wanted)
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file; empty if it is sound. Reads all of it."""

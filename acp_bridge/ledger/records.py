@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from acp_bridge.metering.usage import CostKind, Tokens, UsageEntry
+from acp_bridge.metering.usage import CostKind, Source, Tokens, UsageEntry
 from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
 from acp_bridge.policy.surface import Surface
 
@@ -125,4 +125,40 @@ class Reading:
     cost_micros: int | None = None
 
 
-Row = RunRow | SessionRow | TurnRow | Reopened | SpentRow | EvidenceRow | ViolationRow | Reading
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WitnessRow:
+    """What one witness has told so far of a session and model in a run, kept for comparison.
+
+    Stored again it replaces what was stored of the same run, session, source and model. It is no
+    usage entry and counts in no sum of the ledger.
+
+    Attributes:
+        session_id: Claude Code's session; empty if the witness named none.
+        model: empty if the witness named none.
+        tokens: in all, of this run alone: not what the session had before it.
+        requests: API requests in it; None if the witness does not tell.
+        cost_micros: millionths of a US dollar; None if the witness does not tell.
+        at: when it was told.
+    """
+
+    run_id: str
+    session_id: str
+    source: Source
+    model: str
+    tokens: Tokens
+    requests: int | None = None
+    cost_micros: int | None = None
+    at: datetime
+
+
+Row = (
+    RunRow
+    | SessionRow
+    | TurnRow
+    | Reopened
+    | SpentRow
+    | EvidenceRow
+    | ViolationRow
+    | Reading
+    | WitnessRow
+)

@@ -12,6 +12,9 @@ with everything that one can group by, the second smaller for what is asked most
 in the transaction that adds the entries. Every time zone in use is a multiple of a quarter of an
 hour away from UTC, so that hours, days, weeks and months of any zone are sums of whole quarters.
 
+``witnesses`` holds what each witness said in all, for comparison; nothing is summed from it, and a
+row is replaced when its witness says more.
+
 The tables are not STRICT: SQLite knows that from 3.37 on, and an older one (3.26 and 3.34 are
 still shipped with Python 3.11) cannot even read a file that has such a table. The oldest SQLite
 that works is 3.24, which brought the upsert.
@@ -171,7 +174,15 @@ INSERT INTO charge_quarters
     FROM place_quarters t JOIN kinds k ON k.id = kind_id GROUP BY 1, 2;
 """  # noqa: S608 - own names
 
-MIGRATIONS = (_BASE, _QUARTERS)
+_WITNESSES = f"""
+CREATE TABLE witnesses (
+    run_id TEXT NOT NULL, session_id TEXT NOT NULL, source TEXT NOT NULL, model TEXT NOT NULL,
+    requests INTEGER, {_counters(TOKEN_COLUMNS)}, cost_micros INTEGER, at INTEGER NOT NULL,
+    PRIMARY KEY (run_id, session_id, source, model)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_BASE, _QUARTERS, _WITNESSES)
 """Version N of the schema is what the first N leave. Once released, a migration never changes."""
 
 

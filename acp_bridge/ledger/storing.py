@@ -14,6 +14,7 @@ from acp_bridge.ledger.records import (
     SpentRow,
     TurnRow,
     ViolationRow,
+    WitnessRow,
 )
 from acp_bridge.ledger.schema import (
     BREAKDOWN_COLUMNS,
@@ -25,7 +26,7 @@ from acp_bridge.ledger.schema import (
     TOKEN_COLUMNS,
 )
 from acp_bridge.ledger.sums import breakdown_of, sums_of
-from acp_bridge.metering.usage import UsageEntry
+from acp_bridge.metering.usage import Tokens, UsageEntry
 
 UNSTORABLE = (
     sqlite3.DataError,
@@ -81,6 +82,13 @@ def _insert_or_add(table: str, known_by: Sequence[str], counters: Sequence[str])
     return f"{_insert(table, (*known_by, *counters))} ON CONFLICT ({known}) DO UPDATE SET {added}"
 
 
+def _insert_or_replace(table: str, columns: Sequence[str], known_by: Sequence[str]) -> str:
+    replaced = ", ".join(
+        f"{column} = excluded.{column}" for column in columns if column not in known_by
+    )
+    return f"{_insert(table, columns)} ON CONFLICT ({', '.join(known_by)}) DO UPDATE SET {replaced}"
+
+
 _RUN = _insert_or_fill("runs", RunRow.__slots__, ("run_id",))
 _SESSION = _insert_or_fill("sessions", SessionRow.__slots__, ("run_id", "session_id"))
 _REOPENED = (
@@ -91,6 +99,12 @@ _EVIDENCE = _insert("evidence", EvidenceRow.__slots__)
 _VIOLATION = _insert("violations", ViolationRow.__slots__)
 _READING = _insert(
     "readings", ("run_id", "session_id", "at", "model", *TOKEN_COLUMNS, "cost_micros")
+)
+_WITNESSED_BY = ("run_id", "session_id", "source", "model")
+_WITNESS = _insert_or_replace(
+    "witnesses",
+    (*_WITNESSED_BY, "requests", *TOKEN_COLUMNS, "cost_micros", "at"),
+    _WITNESSED_BY,
 )
 _USAGE = (
     _insert(
@@ -109,6 +123,9 @@ _ADD_TO_PLACE = _insert_or_add(
 _ADD_TO_CHARGE = _insert_or_add(
     "charge_quarters", ("quarter", "charge_id"), (*SUM_COLUMNS, *BREAKDOWN_COLUMNS)
 )
+
+Noted = RunRow | SessionRow | TurnRow | Reopened | EvidenceRow | ViolationRow | Reading | WitnessRow
+"""Rows that change no sum."""
 
 Key = tuple[int | str, ...]
 Sums = dict[Key, list[int]]
@@ -160,10 +177,7 @@ class Store:
             self._connection.executemany(statement, [(*key, *of) for key, of in sums.items()])
         return added
 
-    def _note(
-        self,
-        row: RunRow | SessionRow | TurnRow | Reopened | EvidenceRow | ViolationRow | Reading,
-    ) -> None:
+    def _note(self, row: Noted) -> None:
         match row:
             case RunRow():
                 self._connection.execute(_RUN, _values(row))
@@ -181,6 +195,10 @@ class Store:
                 known = (row.run_id, row.session_id, micros(row.at), row.model)
                 counts = (*row.tokens.counts, row.cost_micros)
                 self._connection.execute(_READING, (*known, *counts))
+            case WitnessRow():
+                told_by = (row.run_id, row.session_id, row.source, row.model)
+                amounts = _amounts(row.requests, row.tokens, row.cost_micros)
+                self._connection.execute(_WITNESS, (*told_by, *amounts, micros(row.at)))
 
     def _spend(self, row: SpentRow, by_place: Sums, by_charge: Sums) -> bool:
         entry = row.entry
@@ -189,7 +207,7 @@ class Store:
         place = self._place(entry.run_id, entry.session_id, row.project)
         # A clock that was never set must not put an entry before the first quarter.
         at = max(0, micros(entry.at) or 0)
-        amounts = _amounts(entry)
+        amounts = _amounts(entry.requests, entry.tokens, entry.cost_micros)
         cursor = self._connection.execute(
             _USAGE,
             (
@@ -236,12 +254,14 @@ def _values(row: RunRow | SessionRow | EvidenceRow | ViolationRow) -> list[str |
     return [micros(value) if isinstance(value, datetime) else value for value in values]
 
 
-def _amounts(entry: UsageEntry) -> tuple[int | None, ...]:
+def _amounts(
+    requests: int | None, tokens: Tokens | None, cost_micros: int | None
+) -> tuple[int | None, ...]:
     """Requests, the five kinds of tokens, the cost."""
-    counts = (None,) * len(TOKEN_COLUMNS) if entry.tokens is None else entry.tokens.counts
-    amounts = (entry.requests, *counts, entry.cost_micros)
+    counts = (None,) * len(TOKEN_COLUMNS) if tokens is None else tokens.counts
+    amounts = (requests, *counts, cost_micros)
     if any(amount is not None and abs(amount) >= LARGEST for amount in amounts):
-        raise ValueError("a count of the entry is beyond all reason")
+        raise ValueError("a count is beyond all reason")
     return amounts
 
 

@@ -13,15 +13,21 @@ _WAITING_CONNECTIONS = 128
 _TOKEN_BYTES = 32
 
 
-def bind_loopback() -> socket.socket:
-    """Listen on a free port of 127.0.0.1. Whoever does not hand the socket on closes it.
+def bind_loopback(port: int = 0) -> socket.socket:
+    """Listen on 127.0.0.1. Whoever does not hand the socket on closes it.
+
+    Args:
+        port: 0 takes a free one.
 
     Raises:
-        OSError: no port is to be had.
+        OSError: the port is taken, or none is to be had.
     """
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listening.bind((LOOPBACK, 0))
+        if port:
+            # The port's last connections may still be in TIME_WAIT.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((LOOPBACK, port))
         listening.listen(_WAITING_CONNECTIONS)
         listening.setblocking(False)
     except BaseException:

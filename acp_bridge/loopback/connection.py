@@ -6,6 +6,9 @@ but `Disconnect` is a defect, and the exception goes up to whoever runs the list
 """
 
 import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 import anyio
@@ -21,6 +24,8 @@ from acp_bridge.loopback.message import (
     Response,
     json_response,
 )
+from acp_bridge.loopback.places import Places
+from acp_bridge.loopback.request_head import fault_of
 
 _RECEIVE_BYTES = 64 * 1024
 _AHEAD_BYTES = 1024 * 1024
@@ -33,17 +38,40 @@ class _ClientGoneError(Exception):
 
 
 class _RefusedRequestError(Exception):
-    """The request breaks HTTP or a bound; ``status`` says how."""
+    """The request is not let in; ``response`` says why."""
 
-    def __init__(self, status: HTTPStatus) -> None:
-        super().__init__(status.phrase)
-        self.status = status
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
-async def serve_connection(stream: SocketStream, handler: Handler, limits: Limits) -> None:
-    """Answer the requests of one connection until either side is done with it."""
+def _welcome(_: Request) -> Response | None:
+    return None
+
+
+def _unnoticed(_: HTTPStatus) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who is let in, before the body of a request is read.
+
+    Attributes:
+        admit: is shown the head, and gives back the answer for a request that is not let in.
+        broken: is told the status with which a request was refused that breaks HTTP or a bound.
+    """
+
+    admit: Callable[[Request], Response | None] = _welcome
+    broken: Callable[[HTTPStatus], None] = _unnoticed
+
+
+async def serve_connection(
+    stream: SocketStream, handler: Handler, limits: Limits, door: Door, places: Places
+) -> None:
+    """Answer the requests of one connection, which has its place, until either side is done."""
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
-    connection = _Connection(stream, http, limits)
+    connection = _Connection(stream, http, limits, door, places)
     async with stream:
         try:
             while await connection.answer_next(handler):
@@ -53,18 +81,30 @@ async def serve_connection(stream: SocketStream, handler: Handler, limits: Limit
 
 
 class _Connection:
-    def __init__(self, stream: SocketStream, http: h11.Connection, limits: Limits) -> None:
+    def __init__(
+        self,
+        stream: SocketStream,
+        http: h11.Connection,
+        limits: Limits,
+        door: Door,
+        places: Places,
+    ) -> None:
         self._stream = stream
         self._http = http
         self._limits = limits
+        self._door = door
+        self._places = places
         self._ahead = bytearray()
+        self._until = math.inf
+        self._method = b""
 
     async def answer_next(self, handler: Handler) -> bool:
         """Read one request and answer it. False when the connection is spent."""
+        self._until, self._method = math.inf, b""
         try:
             request = await self._read_request()
         except _RefusedRequestError as refusal:
-            await self._refuse(refusal.status)
+            await self._refuse(refusal.response)
             return False
         if request is None:
             return False
@@ -75,47 +115,70 @@ class _Connection:
         return True
 
     async def _read_request(self) -> Request | None:
-        head: h11.Request | None = None
-        body = bytearray()
+        with self._places.waiting(self._stream):
+            request = await self._read_head()
+            if request is None:
+                return None
+            if answer := self._door.admit(request):
+                raise _RefusedRequestError(answer)
+            self._places.prove(self._stream)
+        return replace(request, body=await self._read_body())
+
+    async def _read_head(self) -> Request | None:
+        """The request without its body; None if the client leaves without one."""
         while True:
-            try:
-                event = self._http.next_event()
-            except h11.RemoteProtocolError as error:
-                raise _RefusedRequestError(HTTPStatus(error.error_status_hint)) from error
+            unread = self._http.trailing_data[0]
+            event = self._next_event()
             if event is h11.NEED_DATA:
-                await self._receive_more(in_request=head is not None)
+                await self._receive_more(begun=bool(unread))
             elif isinstance(event, h11.Request):
-                head = event
-                self._check_bounds(event)
-            elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > self._limits.body_bytes:
-                    raise _RefusedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            elif isinstance(event, h11.EndOfMessage) and head is not None:
-                return _request(head, bytes(body))
+                self._method = event.method
+                head = unread.removesuffix(self._http.trailing_data[0])
+                if fault := fault_of(head, most=self._limits.header_bytes):
+                    raise self._broken(fault)
+                self._check_length(event)
+                return _request(event)
             else:
                 return None
 
-    def _check_bounds(self, head: h11.Request) -> None:
-        # h11 bounds only a head that is still incomplete, not one that came in a single read.
-        size = len(head.target) + sum(len(name) + len(value) for name, value in head.headers)
-        if size > self._limits.header_bytes:
-            raise _RefusedRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+    async def _read_body(self) -> bytes:
+        body = bytearray()
+        while True:
+            event = self._next_event()
+            if event is h11.NEED_DATA:
+                await self._receive_more(begun=True)
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > self._limits.body_bytes:
+                    raise self._broken(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            else:
+                return bytes(body)
+
+    def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            raise self._broken(HTTPStatus(error.error_status_hint)) from error
+
+    def _check_length(self, head: h11.Request) -> None:
         declared = next((value for name, value in head.headers if name == b"content-length"), b"0")
         if int(declared) > self._limits.body_bytes:
-            raise _RefusedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            raise self._broken(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
-    async def _receive_more(self, *, in_request: bool) -> None:
+    def _broken(self, status: HTTPStatus) -> _RefusedRequestError:
+        self._door.broken(status)
+        document = {"error": {"type": "http_error", "message": status.phrase}}
+        return _RefusedRequestError(json_response(status, document))
+
+    async def _receive_more(self, *, begun: bool) -> None:
         if self._http.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[]))
         if self._ahead:
             self._http.receive_data(bytes(self._ahead))
             self._ahead.clear()
             return
-        begun = in_request or bool(self._http.trailing_data[0])
-        seconds = self._limits.receive_seconds if begun else self._limits.idle_seconds
         try:
-            with anyio.fail_after(seconds):
+            with anyio.fail_after(self._patience(begun=begun)):
                 data = await self._stream.receive(_RECEIVE_BYTES)
         except anyio.EndOfStream:
             data = b""
@@ -123,9 +186,17 @@ class _Connection:
             raise _ClientGoneError from error
         except TimeoutError as error:
             if begun:
-                raise _RefusedRequestError(HTTPStatus.REQUEST_TIMEOUT) from error
+                raise self._broken(HTTPStatus.REQUEST_TIMEOUT) from error
             raise _ClientGoneError from error
         self._http.receive_data(data)
+
+    def _patience(self, *, begun: bool) -> float:
+        """Seconds to wait for the next bytes."""
+        if not begun:
+            return self._limits.idle_seconds
+        now = anyio.current_time()
+        self._until = min(self._until, now + self._limits.request_seconds)
+        return min(self._limits.receive_seconds, self._until - now)
 
     async def _answer_while_connected(self, request: Request, handler: Handler) -> None:
         """Run the handler and send its answer, until the client leaves."""
@@ -133,7 +204,7 @@ class _Connection:
             tasks.start_soon(self._watch_for_the_end, tasks.cancel_scope)
             try:
                 response = await handler(request)
-                await self._send_response(request, response)
+                await self._send_response(response)
             except (Disconnect, _ClientGoneError):
                 pass
             finally:
@@ -147,19 +218,21 @@ class _Connection:
         except (anyio.EndOfStream, *_GONE):
             scope.cancel()
 
-    async def _send_response(self, request: Request, response: Response) -> None:
-        bodiless = request.method == "HEAD" or response.status in (204, 304)
+    async def _send_response(self, response: Response) -> None:
+        bodiless = self._method == b"HEAD" or response.status in (204, 304)
         body = response.body
         headers = list(response.headers)
         if isinstance(body, bytes) and not any(n.lower() == "content-length" for n, _ in headers):
             headers.append(("content-length", str(len(body))))
-        head = h11.Response(status_code=response.status, headers=headers)
+        as_sent = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+        head = h11.Response(status_code=response.status, headers=as_sent)
         if isinstance(body, bytes):
             data = b"" if bodiless else body
             await self._send(head, h11.Data(data=data), h11.EndOfMessage())
             return
         async with contextlib.aclosing(body) as chunks:
-            await self._send(head)
+            begun = () if bodiless or not response.begun else (h11.Data(data=response.begun),)
+            await self._send(head, *begun)
             if not bodiless:
                 async for chunk in chunks:
                     await self._send(h11.Data(data=chunk))
@@ -167,34 +240,33 @@ class _Connection:
 
     async def _send(self, *events: h11.Event) -> None:
         data = b"".join(self._http.send(event) or b"" for event in events)
+        if not data:
+            return
         try:
             with anyio.fail_after(self._limits.send_seconds):
                 await self._stream.send(data)
         except (*_GONE, TimeoutError) as error:
             raise _ClientGoneError from error
 
-    async def _refuse(self, status: HTTPStatus) -> None:
+    async def _refuse(self, response: Response) -> None:
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        document = {"error": {"type": "http_error", "message": status.phrase}}
-        refusal = json_response(status, document, (("connection", "close"),))
-        body = refusal.body if isinstance(refusal.body, bytes) else b""
-        head = h11.Response(
-            status_code=status,
-            headers=[*refusal.headers, ("content-length", str(len(body)))],
-        )
-        await self._send(head, h11.Data(data=body), h11.EndOfMessage())
-        await self._let_the_client_read()
+        closing = (*response.headers, ("connection", "close"))
+        with self._places.waiting(self._stream):
+            await self._send_response(replace(response, headers=closing))
+            await self._let_the_client_read()
 
     async def _let_the_client_read(self) -> None:
         """Take what a refused client still sends: closing on it would reset what we answered."""
-        with anyio.move_on_after(_LINGER_SECONDS), contextlib.suppress(anyio.EndOfStream, *_GONE):
+        # OSError: trio's word for the end of a connection that the client has reset.
+        gone = (anyio.EndOfStream, OSError, *_GONE)
+        with anyio.move_on_after(_LINGER_SECONDS), contextlib.suppress(*gone):
             await self._stream.send_eof()
             while True:
                 await self._stream.receive(_RECEIVE_BYTES)
 
 
-def _request(head: h11.Request, body: bytes) -> Request:
+def _request(head: h11.Request) -> Request:
     headers: HeaderPairs = tuple(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers
     )
@@ -203,4 +275,4 @@ def _request(head: h11.Request, body: bytes) -> Request:
         for name, value in head.headers.raw_items()
     )
     target = head.target.decode("latin-1")
-    return Request(head.method.decode("ascii"), target, headers, body, as_sent)
+    return Request(head.method.decode("ascii"), target, headers, b"", as_sent)

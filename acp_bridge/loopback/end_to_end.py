@@ -31,6 +31,15 @@ def named_by_connection(headers: HeaderPairs) -> frozenset[str]:
     )
 
 
+def without_named_by_connection(headers: HeaderPairs) -> HeaderPairs:
+    """The headers without ``Connection`` and those it names; framing and host stay."""
+    named = named_by_connection(headers)
+    if not named:
+        return headers
+    dropped = named - {"content-length", "host", "transfer-encoding"} | {"connection"}
+    return tuple((name, value) for name, value in headers if name.lower() not in dropped)
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host of a URL is this machine; ``127.example.org`` is a name like any other."""
     try:

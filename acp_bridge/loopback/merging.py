@@ -21,6 +21,7 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[^\r\n]*)?[ \t]*\r\n")
 _SWITCHING = b"101"
 _HEAD_BYTES = 100 * 1024
 _LINE_BYTES = 8 * 1024
+_HELD_BYTES = 16 * 1024
 _CRLF = b"\r\n"
 
 
@@ -29,13 +30,18 @@ class BrokenFramingError(Exception):
 
 
 class ChunkMerger:
-    """Rewrites the bytes of one response, head and body, as they come. Pure: no I/O."""
+    """Rewrites the bytes of one response, head and body, as they come. Pure: no I/O.
+
+    Attributes:
+        head_brought_body: bytes of the body came with the last of the head.
+    """
 
     def __init__(self) -> None:
         self._merge = self._look_for_the_body
         self._held = b""
         self._left = 0
         self._in_chunk = False
+        self.head_brought_body = False
 
     def merge(self, data: bytes) -> bytes:
         """What to parse in place of the next bytes; may be empty, though nothing is lost.
@@ -59,6 +65,7 @@ class ChunkMerger:
         status = _STATUS.match(head)
         if status is not None and status[1].startswith(b"1") and status[1] != _SWITCHING:
             return passed + (self._merge(body) if body else b"")
+        self.head_brought_body = bool(body)
         if status is None or status[1] == _SWITCHING or not _CHUNKED.search(head, 0, found.end()):
             self._leave_alone()
             return data
@@ -142,17 +149,32 @@ class MergingBackend(httpcore.AsyncNetworkBackend):
         await self._backend.sleep(seconds)
 
 
+def body_begun(response: httpcore.Response) -> bool:
+    """Whether the first of a body is there, to be read without waiting; in doubt, it is not."""
+    stream = response.extensions.get("network_stream")
+    return isinstance(stream, _MergingStream) and stream.head_brought_body
+
+
 class _MergingStream(httpcore.AsyncNetworkStream):
+    """Reads few large chunks, and writes a request's head together with what follows it."""
+
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
         self._merger: ChunkMerger | None = None
         self._socket: socket.socket | None = None
+        self._unsent = b""
+
+    @property
+    def head_brought_body(self) -> bool:
+        return self._merger is not None and self._merger.head_brought_body
 
     async def read(
         self,
         max_bytes: int,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
     ) -> bytes:
+        if self._unsent:
+            await self._send_held(timeout)
         if self._merger is None:
             self._merger = ChunkMerger()
         while data := await self._stream.read(max_bytes, timeout):
@@ -171,7 +193,16 @@ class _MergingStream(httpcore.AsyncNetworkStream):
     ) -> None:
         # Nothing is pipelined: what is read after a write belongs to the answer to it.
         self._merger = None
-        await self._stream.write(buffer, timeout)
+        # A system call costs more than all else about a small write. httpcore writes a head, its
+        # body, and nothing at all when the request has ended.
+        if buffer and not self._unsent and len(buffer) <= _HELD_BYTES:
+            self._unsent = bytes(buffer)
+            return
+        await self._send_held(timeout, buffer)
+
+    async def _send_held(self, seconds: float | None, more: bytes = b"") -> None:
+        held, self._unsent = self._unsent, b""
+        await self._stream.write(held + more if held else more, seconds)
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -182,6 +213,7 @@ class _MergingStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
     ) -> httpcore.AsyncNetworkStream:
+        await self._send_held(timeout)
         secured = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         tls = secured.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() == "h2":

@@ -46,11 +46,13 @@ class Response:
             ``content-length`` given here is kept, and the body has to agree with it.
         body: bytes, or an async generator of chunks, each sent at once. It is always closed, also
             when the client leaves, and may raise `Disconnect`.
+        begun: what of a generator's body is there already; it is sent together with the head.
     """
 
     status: int
     headers: HeaderPairs = ()
     body: bytes | AsyncGenerator[bytes, None] = b""
+    begun: bytes = b""
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -68,14 +70,17 @@ class Limits:
         header_bytes: request line and headers together.
         body_bytes: one request's body. Claude Code sends whole conversations, images included.
         receive_seconds: the wait for the next bytes of a request that has begun.
+        request_seconds: from the first byte of a request to its last.
         idle_seconds: the wait for the next request on a connection.
         send_seconds: the wait for the client to take one chunk.
-        connections: how many are served at once; the others wait in the order they came.
+        connections: how many are served at once. One that brings no request makes room for a new
+            one; while all are being answered, the others wait in the order they came.
     """
 
     header_bytes: int = 64 * 1024
     body_bytes: int = 64 * 1024 * 1024
     receive_seconds: float = 30.0
+    request_seconds: float = 120.0
     idle_seconds: float = 120.0
     send_seconds: float = 60.0
     connections: int = 256

@@ -24,7 +24,7 @@ import httpx
 from acp_bridge.launch.telemetry_records import Destination
 from acp_bridge.loopback.end_to_end import HOP_BY_HOP, is_loopback, named_by_connection
 from acp_bridge.loopback.forwarding import proxy_of
-from acp_bridge.loopback.merging import MergingBackend
+from acp_bridge.loopback.merging import MergingBackend, body_begun
 from acp_bridge.loopback.message import HeaderPairs
 
 # Claude Code gives up after 600 s of its own; whoever gives up first decides what the user reads.
@@ -45,10 +45,20 @@ _FAILURES = (
     httpcore.TimeoutException,
     OSError,
 )
+_NOT_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.ProxyError)
 
 
 class UpstreamError(Exception):
-    """The provider gave no answer, or not all of it; the text is for people and has no secret."""
+    """The provider gave no answer, or not all of it; the text is for people and has no secret.
+
+    Args:
+        text: what happened.
+        sent: the request, or a part of it, may have reached the provider.
+    """
+
+    def __init__(self, text: str, *, sent: bool = True) -> None:
+        super().__init__(text)
+        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,11 @@ class UpstreamAnswer:
     status: int
     headers: HeaderPairs
     response: httpcore.Response
+
+    @property
+    def begun(self) -> bool:
+        """Whether the first chunk is there already; in doubt, it is not."""
+        return body_begun(self.response)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes: content encoding left alone, what is there at once in one chunk.
@@ -165,7 +180,7 @@ class Upstream:
         try:
             response = await self._pool.handle_async_request(request)
         except _FAILURES as exc:
-            raise UpstreamError(_sentence(exc)) from exc
+            raise UpstreamError(_sentence(exc), sent=not isinstance(exc, _NOT_SENT)) from exc
         pairs = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers)
         return UpstreamAnswer(response.status, end_to_end(pairs), response)
 
@@ -181,7 +196,8 @@ class Upstream:
                 case "content-length" | "transfer-encoding":
                     # The length counted here: beside chunks, a declared one would be a lie.
                     if length:
-                        passed.append((b"Content-Length", length))
+                        same = name.lower() == "content-length"
+                        passed.append((name.encode("ascii") if same else b"Content-Length", length))
                     length = b""
                 case lower if lower not in dropped:
                     passed.append((name.encode("ascii"), value.encode("latin-1")))

@@ -4,7 +4,8 @@ Telemetry counts a session as soon as it has told anything of it: one entry for 
 A session of which telemetry has told nothing by the end of a turn and a grace is counted by what
 the agent says: the totals of its raw results, else the response to the prompt, else its cost.
 `Meter.source_in_use` tells which. What either misses is settled afterwards
-(`acp_bridge.metering.settlement`), from `Meter.books`.
+(`acp_bridge.metering.settlement`), from `Meter.books`. What a wire guard saw is counted beside all
+of this (`Meter.exchange_seen`); `acp_bridge.metering.wire_books` says what of the rest it knows.
 """
 
 from collections import OrderedDict
@@ -15,12 +16,14 @@ from datetime import datetime, timedelta
 from acp_bridge.metering.aborted import aborted_suggestion, aborted_title
 from acp_bridge.metering.agent_results import TurnUsage, read_cost, read_result, read_turn
 from acp_bridge.metering.labels import asked_by
+from acp_bridge.metering.prices import PriceTable
 from acp_bridge.metering.readings import Reading
 from acp_bridge.metering.session_account import LastAnswer, SessionAccount
 from acp_bridge.metering.settlement import Books
 from acp_bridge.metering.telemetry import ApiFailed, ApiRequest, PromptSeen, TelemetryEvent
 from acp_bridge.metering.turns import Turns
 from acp_bridge.metering.usage import AskedBy, Source, State, UsageEntry
+from acp_bridge.metering.wire_exchange import WireExchange, entries_of
 
 GRACE_SECONDS = 5.0
 """How long after a turn telemetry may stay silent; it is exported several times a second."""
@@ -125,17 +128,22 @@ class Meter:
         self._pending.append(_Pending(at + self._grace, at, session_id, number, usage))
         return self.tick(at)
 
-    def raw_message_seen(self, session_id: str | None, message: bytes) -> None:
-        """The adapter passed on a raw message of the Agent SDK."""
+    def raw_message_seen(self, session_id: str | None, message: bytes) -> Books | None:
+        """The adapter passed on a raw message of the Agent SDK.
+
+        Returns:
+            What is known of the session that it told totals of; None if it told none.
+        """
         result = read_result(message)
         if result is None:
-            return
+            return None
         raw = result.reading.session_id
         if raw not in self._accounts:  # after /clear
             self._accounts[raw] = SessionAccount(raw, session_id, Reading(raw))
         self._current[session_id] = raw
         self._accounts[raw].client_session_id = session_id
         self._accounts[raw].hear(result)
+        return self.books(raw)
 
     def usage_updated(self, params: bytes) -> None:
         """The agent sent a session update that may tell a cost."""
@@ -171,6 +179,25 @@ class Meter:
                 case _:
                     pass
         return entries
+
+    # What the wire shows
+
+    def exchange_seen(
+        self, exchange: WireExchange, prices: PriceTable | None = None
+    ) -> list[UsageEntry]:
+        """An exchange with the provider has ended.
+
+        Its entries are no part of what settlement knows as recorded: transcripts hold what Claude
+        Code's telemetry tells, and the wire sees more.
+        """
+        request = exchange.request
+        account = self._account(request.session_id) if request.session_id else None
+        if account is not None:
+            account.wired = True
+        client_session_id = account.client_session_id if account else None
+        turn = self._turns.of(request.prompt_id, client_session_id, exchange.began_at)
+        number = turn.number if turn else None
+        return entries_of(self._run_id, exchange, turn=number, prices=prices)
 
     # Time, and the end
 

@@ -1,11 +1,17 @@
-"""Cumulative totals of a session, model by model, and the arithmetic on them."""
+"""Cumulative totals of a session, model by model, and the arithmetic on them.
+
+Witnesses may call one model by two names: Claude Code's raw results and transcripts name the model
+that was asked for, its telemetry the one that answered (2.1.316), and a gateway may answer with any
+name. So what one witness tells under a name beyond the other is held against what the other tells
+under its own names beyond the first, figure against figure; names are never compared for likeness.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from acp_bridge.metering.usage import Tokens, UsageEntry
+from acp_bridge.metering.usage import Tokens, UsageEntry, total
 
 _MICROS = 1_000_000
 
@@ -26,6 +32,9 @@ class Spent:
 NOTHING = Spent()
 Totals = Mapping[str, Spent]
 """What was spent, by model."""
+
+UNNAMED = ""
+"""Stands for the model of what was told without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,19 @@ class Reading:
             )
         )
 
+    def holds(self, totals: Totals) -> bool:
+        """Whether it holds at least these in all, whatever either calls the models.
+
+        Cache writes are compared as one kind, as in `covers`.
+        """
+        have, need = _comparable(_all(self.models)), _comparable(_all(totals))
+        return all(of >= at_least for of, at_least in zip(have, need, strict=True))
+
+    @property
+    def tokens(self) -> Tokens:
+        """All models together."""
+        return _all(self.models)
+
     @property
     def size(self) -> int:
         """All tokens of all models together."""
@@ -80,16 +102,45 @@ def add(one: Totals, other: Totals) -> dict[str, Spent]:
 
 
 def totals_of(entries: Iterable[UsageEntry]) -> dict[str, Spent]:
-    """What these entries hold together, by model.
+    """What these entries hold together, by model; `UNNAMED` where nobody named the model.
 
-    Entries without a model or without tokens are left out: nothing can be compared with them.
+    Entries without tokens are left out: nothing can be compared with them.
     """
     found: dict[str, Spent] = {}
     for entry in entries:
-        if entry.model is not None and entry.tokens is not None:
-            spent = Spent(entry.tokens, entry.cost_micros)
-            found[entry.model] = found.get(entry.model, NOTHING) + spent
+        if entry.tokens is not None:
+            model = entry.model or UNNAMED
+            found[model] = found.get(model, NOTHING) + Spent(entry.tokens, entry.cost_micros)
     return found
+
+
+def missing_by_model(whole: Totals, known: Totals) -> dict[str, Spent]:
+    """What the whole has beyond what is known of it, by model, each token once.
+
+    A model is compared with itself first. What is known of a model beyond the whole was told of
+    another one there under another name, and is taken from what seems missing: from the model that
+    it fits into best. All kinds of tokens together, the whole is never exceeded.
+
+    Args:
+        whole: by one witness.
+        known: by others, who may call the same models by other names.
+
+    Returns:
+        As `missing`, without models of which nothing is missing; a correction of the lifetime of
+        cache writes is under the name by which they are known.
+    """
+    lacking = _missing_of_each(whole, known)
+    more = {model: _split(rest)[0] for model, rest in _missing_of_each(known, whole).items()}
+    beyond = {model: spent for model, spent in more.items() if spent.tokens}
+    if not beyond or not lacking:
+        return lacking
+    split = {model: _split(rest) for model, rest in lacking.items()}
+    lacking = {model: positive for model, (positive, _) in split.items()}
+    corrections = {model: correction for model, (_, correction) in split.items()}
+    for name in sorted(beyond, key=lambda model: (-beyond[model].tokens.total, model)):
+        corrections[name] = corrections.get(name, NOTHING) + _take(lacking, beyond[name])
+    found = add(lacking, corrections)
+    return {model: rest for model, rest in found.items() if rest.tokens}
 
 
 def missing(whole: Spent, known: Spent) -> Spent | None:
@@ -121,6 +172,63 @@ def missing(whole: Spent, known: Spent) -> Spent | None:
 def micros(dollars: Decimal) -> int:
     """US dollars as millionths, rounded."""
     return round(dollars * _MICROS)
+
+
+def _all(totals: Totals) -> Tokens:
+    return total(spent.tokens for spent in totals.values())
+
+
+def _missing_of_each(whole: Totals, known: Totals) -> dict[str, Spent]:
+    return {
+        model: rest
+        for model, spent in sorted(whole.items())
+        if (rest := missing(spent, known.get(model, NOTHING)))
+    }
+
+
+def _take(lacking: dict[str, Spent], known: Spent) -> Spent:
+    """Take from what seems missing what is known under another name.
+
+    Args:
+        lacking: what seems missing, by model; it is changed.
+        known: what is known.
+
+    Returns:
+        The cache writes whose lifetime was told otherwise, as a correction of what is known.
+    """
+    corrections = NOTHING
+    left = known
+    for model in sorted(lacking, key=lambda model: _fit(lacking[model], known)):
+        whole = lacking[model]
+        rest = missing(whole, left) or NOTHING
+        if rest.tokens != whole.tokens:
+            lacking[model], correction = _split(rest)
+            corrections += correction
+            left, _ = _split(missing(left, whole) or NOTHING)
+    return corrections
+
+
+def _fit(lacking: Spent, known: Spent) -> tuple[bool, int]:
+    """Sorts best what holds all that is known, and least beyond; then what holds most of it."""
+    holds = Reading("", {UNNAMED: lacking}).holds({UNNAMED: known})
+    size = lacking.tokens.total
+    return not holds, size if holds else -size
+
+
+def _split(rest: Spent) -> tuple[Spent, Spent]:
+    """What is missing, and the cache writes that only move from one lifetime to the other.
+
+    Of the second part one kind is negative and the sum is nothing; the cost goes with the first
+    part if there is one.
+    """
+    five, hour = rest.tokens.cache_write_5m, rest.tokens.cache_write_1h
+    moved = five if five < 0 else max(0, -hour)
+    correction = Tokens(cache_write_5m=moved, cache_write_1h=-moved)
+    positive = rest.tokens - correction
+    if not positive:
+        return NOTHING, rest
+    none = None if rest.cost_micros is None else 0
+    return Spent(positive, rest.cost_micros), Spent(correction, none)
 
 
 def _comparable(tokens: Tokens) -> tuple[int, int, int, int]:

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from acp_bridge.metering.agent_results import AgentResult, TurnUsage
-from acp_bridge.metering.readings import NOTHING, Reading, Spent, add, missing, totals_of
+from acp_bridge.metering.readings import (
+    NOTHING,
+    Reading,
+    Spent,
+    add,
+    missing,
+    missing_by_model,
+    totals_of,
+)
 from acp_bridge.metering.turns import Turn
 from acp_bridge.metering.usage import Source, Tokens, UsageEntry
 
@@ -41,6 +49,7 @@ class SessionAccount:
         base: the totals it began with; None if nobody knows them.
         continued: it held a conversation when it was opened.
         spoke: telemetry has told something of it.
+        wired: the wire guard has seen a request of it.
         fallback: the weaker witness in use, once there was need of one.
         counted_until: what ended before is counted by the fallback.
         recorded: what was recorded of it, by model.
@@ -54,6 +63,7 @@ class SessionAccount:
     base: Reading | None
     continued: bool = False
     spoke: bool = False
+    wired: bool = False
     fallback: Source | None = None
     counted_until: datetime | None = None
     recorded: dict[str, Spent] = field(default_factory=dict)
@@ -70,6 +80,8 @@ class SessionAccount:
     @property
     def source(self) -> Source | None:
         """Who counts it; None until somebody has spoken."""
+        if self.wired:
+            return Source.WIRE
         return Source.TELEMETRY if self.spoke else self.fallback
 
     def record(self, entries: list[UsageEntry]) -> None:
@@ -102,10 +114,11 @@ class SessionAccount:
 
     def _from_result(self, result: Reading) -> list[Told]:
         before = add(self.base.models if self.base else {}, self.recorded)
+        rests = missing_by_model(result.models, before)
+        mark = str(result.size)
         return [
-            Told(Source.AGENT_RESULT, model, rest.tokens, rest.cost_micros, str(spent.tokens.total))
-            for model, spent in result.models.items()
-            if (rest := missing(spent, before.get(model, NOTHING)))
+            Told(Source.AGENT_RESULT, model or None, rest.tokens, rest.cost_micros, mark)
+            for model, rest in rests.items()
         ]
 
     def _cost_since(self) -> int | None:

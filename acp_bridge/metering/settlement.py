@@ -11,8 +11,12 @@ the ledger that no later line holds, and two processes on one session leave line
 holds the other's.
 
 A line does not say who wrote it. The own line is the one that holds all that this run recorded, and
-least beyond it; where a run saw nothing live and something else wrote at the same time, the two may
-be taken for one another: the sum stays right as far as the lines allow, and nothing counts twice.
+least beyond it; lines that call the models as this run does come first. Where a run saw nothing
+live and something else wrote at the same time, the two may be taken for one another: the sum stays
+right as far as the lines allow, and nothing counts twice.
+
+A model that answers under another name than it was asked for by is recorded under the one and is in
+the line under the other: see `acp_bridge.metering.readings`. Lines all use the name asked for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,9 +24,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from acp_bridge.metering.labels import asked_by
-from acp_bridge.metering.readings import NOTHING, Reading, Spent, Totals, add, missing
+from acp_bridge.metering.readings import (
+    Reading,
+    Spent,
+    Totals,
+    add,
+    missing,
+    missing_by_model,
+)
 from acp_bridge.metering.untold import Untold
-from acp_bridge.metering.usage import Source, State, UsageEntry
+from acp_bridge.metering.usage import Source, State, Tokens, UsageEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +66,16 @@ class Books:
 
     @property
     def needed(self) -> Totals:
-        """What a line must hold that this run's process wrote."""
-        needed: Totals = add(self.opened_with.models if self.opened_with else {}, self.recorded)
-        if self.last_result is not None and self.last_result.covers(needed):
+        """What a line must hold that this run's process wrote; of its base by the same names."""
+        needed: Totals = add(self.base, self.recorded)
+        if self.last_result is not None and self.last_result.holds(needed):
             needed = self.last_result.models
         return needed
+
+    @property
+    def base(self) -> Totals:
+        """The totals with which its process began, as far as anybody looked."""
+        return self.opened_with.models if self.opened_with else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,26 +198,60 @@ def unknown_entries(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What a run knows of the line that its process wrote, or would have written.
+
+    Attributes:
+        began_with: the totals of the line from which it went on.
+        needed: what it must hold.
+    """
+
+    began_with: Totals
+    needed: Totals
+
+    @property
+    def size(self) -> int:
+        """All tokens it must hold."""
+        return Reading("", self.needed).size
+
+    def strength(self, line: Reading) -> int:
+        """0: it cannot be the line. 1: it holds enough in all. 2: also of each model by its name.
+
+        The line from which it went on was written by the same witness: its names are the same.
+        """
+        if not line.covers(self.began_with) or not line.holds(self.needed):
+            return 0
+        names_something = self.size > Reading("", self.began_with).size
+        return 2 if names_something and line.covers(self.needed) else 1
+
+    def strongest(self, lines: Iterable[Reading]) -> list[Reading]:
+        """Those of the lines on which the claim is strongest."""
+        strengths = [(self.strength(line), line) for line in lines]
+        most = max((strength for strength, _ in strengths), default=0)
+        return [line for strength, line in strengths if strength == most > 0]
+
+
 def _fitting(books: Books, candidates: Sequence[Reading]) -> list[Reading]:
     """The lines that this run's process may have written."""
-    needed = books.needed
-    return [
+    own = _Claim(books.base, books.needed)
+    others = [_Claim(*other) for other in books.others_ended]
+    theirs = [(other, other.strongest(candidates)) for other in others]
+    return own.strongest(
         line
         for line in candidates
-        if line.covers(needed)
-        and not any(_is_rather(line, of, needed) for of in books.others_ended)
-    ]
+        if not any(line in lines and _is_rather(line, other, own) for other, lines in theirs)
+    )
 
 
-def _is_rather(line: Reading, other: tuple[Totals, Totals], needed: Totals) -> bool:
-    """Whether a line is more likely another run's than the one that needs these totals.
+def _is_rather(line: Reading, other: _Claim, own: _Claim) -> bool:
+    """Whether a line is more likely another run's than the one of this claim.
 
     The line with which the other began was there before it.
     """
-    began_with, must_hold = (Reading(line.session_id, totals) for totals in other)
-    if line.same_tokens(began_with):
+    if line.same_tokens(Reading(line.session_id, other.began_with)):
         return False
-    return must_hold.size > Reading(line.session_id, needed).size and line.covers(must_hold.models)
+    return other.size > own.size and other.strength(line) >= own.strength(line)
 
 
 def _settled(
@@ -209,10 +259,11 @@ def _settled(
 ) -> list[UsageEntry]:
     before = add(base.models, books.recorded)
     found = _Found(books, "settled", source, State.SETTLED, "spent in this run and not seen live")
+    # Of all models: what is missing of one depends on what is known of the others.
+    mark = _mark(witness.tokens)
     return [
-        found.entry(model, rest, _mark(spent), at)
-        for model, spent in sorted(witness.models.items())
-        if (rest := missing(spent, before.get(model, NOTHING)))
+        found.entry(model, rest, mark, at)
+        for model, rest in missing_by_model(witness.models, before).items()
     ]
 
 
@@ -230,7 +281,9 @@ def _outside(
         if parents:
             parent = max(parents, key=lambda one: one.size)
             entries += [
-                found.entry(model, rest, f"{_mark(parent.of(model))}:{_mark(spent)}", at)
+                found.entry(
+                    model, rest, f"{_mark(parent.of(model).tokens)}:{_mark(spent.tokens)}", at
+                )
                 for model, spent in sorted(line.models.items())
                 if (rest := missing(spent, parent.of(model)))
             ]
@@ -257,7 +310,7 @@ class _Found:
             at=at,
             source=self.source,
             state=self.state,
-            model=model,
+            model=model or None,
             tokens=spent.tokens,
             cost_micros=spent.cost_micros,
             requests=None,
@@ -283,5 +336,5 @@ def _without(
     return found
 
 
-def _mark(spent: Spent) -> str:
-    return ".".join(map(str, spent.tokens.counts))
+def _mark(tokens: Tokens) -> str:
+    return ".".join(map(str, tokens.counts))

@@ -5,7 +5,7 @@ and is counted beside it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -85,7 +85,13 @@ class Tokens:
     @property
     def counts(self) -> tuple[int, ...]:
         """The five counts, in the order of the attributes."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return (
+            self.input,
+            self.output,
+            self.cache_read,
+            self.cache_write_5m,
+            self.cache_write_1h,
+        )
 
     @property
     def positive(self) -> "Tokens":

@@ -49,6 +49,9 @@ class AnswerReader:
         status: the HTTP status.
         headers: of the answer: names (any case) and values.
         bounds: what is read at most.
+
+    Attributes:
+        request_id: the header ``request-id``; None if there is none that looks like an id.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class AnswerReader:
         self._endpoint = endpoint
         self._status = status
         self._bounds = bounds
-        self._request_id = next((name_in(v.strip()) for n, v in pairs if n == "request-id"), None)
+        self.request_id = next((name_in(v.strip()) for n, v in pairs if n == "request-id"), None)
         types = [value for name, value in pairs if name == "content-type"]
         self._is_stream = bool(types) and types[0].strip().lower().startswith(_EVENT_STREAM)
         encodings = [value for name, value in pairs if name == "content-encoding"]
@@ -109,7 +112,7 @@ class AnswerReader:
             judged_by_transport = self._unread or not self._read
             self._seen = self._so_far.result(
                 status=self._status,
-                request_id=self._request_id,
+                request_id=self.request_id,
                 complete=complete if judged_by_transport else self._so_far.stopped,
                 unread=self._unread,
             )

@@ -29,6 +29,7 @@ class ModelRequest:
         endpoint: what it was made to.
         session_id: ``x-claude-code-session-id``; None if there is none that looks like an id.
         agent_id: ``x-claude-code-agent-id``: the subagent; None in the main loop.
+        prompt_id: ``x-claude-code-prompt-id``: Claude Code's own id of the prompt, if it says one.
         surface: what kind of program says it asks.
         asked_by: what made it: `main`, `subagent`, `title`, `suggestion`, `compaction`, `count` or
             `other`. A retry looks like the request that it repeats.
@@ -39,6 +40,7 @@ class ModelRequest:
     endpoint: Endpoint
     session_id: str | None
     agent_id: str | None
+    prompt_id: str | None
     surface: Surface
     asked_by: AskedBy
     model: str | None
@@ -80,6 +82,7 @@ def read_request(
         endpoint=endpoint,
         session_id=_id(named.get("x-claude-code-session-id")),
         agent_id=agent_id,
+        prompt_id=_id(named.get("x-claude-code-prompt-id")),
         surface=surface_of(named.get("user-agent")),
         asked_by=AskedBy.COUNT if endpoint is Endpoint.COUNT_TOKENS else told.asked_by,
         model=told.model if told.model and len(told.model) <= _MODEL_LENGTH else None,

@@ -69,9 +69,10 @@ class Refused:
     Attributes:
         presented: the credential class it came with.
         reason: why, as a word.
-        sentence: why, for people: the mode, and what came.
+        sentence: why, for people: the mode, and what came; without a full stop.
         hint: what to do next.
         on_model_path: whether a model was asked; Claude Code then wants an API error.
+        may_pass: whether a guard that only observes lets it through, unchanged.
     """
 
     presented: CredentialClass
@@ -79,6 +80,7 @@ class Refused:
     sentence: str
     hint: str
     on_model_path: bool
+    may_pass: bool = False
 
     @property
     def is_violation(self) -> bool:
@@ -153,19 +155,25 @@ class Judge:
             presented,
             RefusalReason.NO_CREDENTIAL if nothing else RefusalReason.WRONG_CREDENTIAL,
             f"billing mode {self._mode.value} takes {_EXPECTED[self._mode]},"
-            f" but this request came with {_CAME[presented]}; it was not sent",
+            f" but this request came with {_CAME[presented]}",
             "Something brought a credential of its own; `acp-bridge status` shows what was found."
             if not nothing or self._mode is not BillingMode.SUBSCRIPTION
             else "Sign in with `acp-bridge exec -- claude auth login`.",
             asked[1] in MODEL_PATHS,
+            may_pass=not self._would_give_a_login_away(presented),
         )
+
+    def _would_give_a_login_away(self, presented: CredentialClass) -> bool:
+        """A subscription's login is for Anthropic alone, whoever looks on."""
+        is_login = presented in (CredentialClass.SUBSCRIPTION_OAUTH, CredentialClass.UNKNOWN)
+        return is_login and self._mode is BillingMode.ENDPOINT
 
     def _refuse_path(self, asked: tuple[str, str], presented: CredentialClass) -> Refused:
         return Refused(
             presented,
             RefusalReason.PATH_NOT_SERVED,
             f"billing mode {self._mode.value} sends its credential with model requests only,"
-            " and this is another request; it was not sent",
+            " and this is another request",
             "Nothing is wrong with the credential; the feature that asked is not available here.",
             asked[1] in MODEL_PATHS,
         )

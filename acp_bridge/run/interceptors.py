@@ -102,5 +102,5 @@ def _card_meta(preparation: Preparation) -> dict[str, Any]:
         "mode_letter": plan.mode.letter,
         "credential_class": plan.credential_class.value,
         "bucket": plan.bucket.value,
-        "guard": preparation.settings.guard.value,
+        "guard": preparation.guard.value,
     }

@@ -4,11 +4,12 @@ Whoever tells something hands it over and goes on. One task takes what was told 
 reads files does so in a worker thread, so a slow disk delays entries and never the stream.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
@@ -19,10 +20,11 @@ from acp_bridge.ledger.report import ReportRow
 from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.metering.meter import Meter
 from acp_bridge.metering.readings import Reading
-from acp_bridge.metering.settlement import Settlement
+from acp_bridge.metering.settlement import Books, Settlement
 from acp_bridge.metering.telemetry import UnreadableTelemetryError, read_events
 from acp_bridge.metering.usage import Source, UsageEntry
-from acp_bridge.policy.surface import Surface
+from acp_bridge.metering.wire_books import WireBooks
+from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
 from acp_bridge.protocol.facts import (
     Fact,
     PromptEnded,
@@ -32,20 +34,19 @@ from acp_bridge.protocol.facts import (
     SessionOpened,
     UsageUpdated,
 )
-from acp_bridge.protocol.initialize import GUARANTEES_ENFORCED
-from acp_bridge.run.payer import Payer
-from acp_bridge.run.settlement import LeftOver, Opening, Settler, rows_of
+from acp_bridge.run.left_over import LeftOvers
+from acp_bridge.run.recorder import Recorder
+from acp_bridge.run.settlement import Opening, Settler, later
 from acp_bridge.run.usage import RunUsage
+
+if TYPE_CHECKING:
+    from acp_bridge.metering.prices import PriceTable
 
 MOST_WAITING = 20_000
 """What may be told and not yet counted; beyond it the oldest is given up, and counted as lost."""
 _LOOKS, _LOOK_SECONDS = 30, 0.1
 """How often and when it is looked for the last totals of a session that was closed."""
 _LAST_TELEMETRY_SECONDS = 0.5
-LEFT_OVER_SECONDS = 15.0
-"""How long after a start what dead runs left is settled: their last processes may be ending."""
-FLUSH_SECONDS = 2.0
-_REMEMBERED_IDS = 50_000
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class _Session:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    what: Fact | bytes
+    what: Fact | bytes | AnswerBegan | WireExchange
     at: datetime
 
 
@@ -75,7 +76,13 @@ class RunMeter:
         writer: where rows go.
         settler: sets sessions right.
         clock: wall time, aware UTC.
+        wire: what the wire guard saw; None where nobody looks at the wire.
         changed: called when the sums have changed.
+        bypassed: called with an entry of which the wire guard saw nothing.
+
+    Attributes:
+        lost: what was told and given up.
+        prices: of what the wire shows; None leaves its costs unknown.
     """
 
     def __init__(  # noqa: PLR0913 - what counts, what keeps, what settles, and who is told
@@ -86,13 +93,15 @@ class RunMeter:
         settler: Settler,
         *,
         clock: Callable[[], datetime],
+        wire: WireBooks | None = None,
         changed: Callable[[], None] = lambda: None,
+        bypassed: Callable[[UsageEntry], None] = lambda _: None,
     ) -> None:
-        self.usage = RunUsage(run.mode)
         self.lost = 0
+        self.prices: PriceTable | None = None
         self._run = run
-        self._payer = Payer.of(run)
-        self._surface = Surface.AGENT_SDK
+        self._recorder = Recorder(run, writer, wire=wire, changed=changed, bypassed=bypassed)
+        self._left_overs = LeftOvers(run, writer, settler, clock)
         self._meter = meter
         self._writer = writer
         self._settler = settler
@@ -104,7 +113,11 @@ class RunMeter:
         self._started = False
         self._finished = anyio.Event()
         self._sessions: dict[str, _Session] = {}
-        self._request_ids: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def usage(self) -> RunUsage:
+        """What was recorded so far."""
+        return self._recorder.usage
 
     def see(self, fact: Fact) -> None:
         """Take a fact of the relay core; returns at once."""
@@ -121,8 +134,7 @@ class RunMeter:
 
     def disclaim(self) -> None:
         """The agent is no Claude adapter: nobody knows who pays, nor by which program."""
-        self._payer = Payer.of(self._run, guaranteed=False)
-        self._surface = Surface.UNKNOWN
+        self._recorder.disclaim()
         self._meter.agent_is_other()
 
     def of_session(self, session_id: str) -> ReportRow | None:
@@ -137,7 +149,7 @@ class RunMeter:
         """Count what is told until `finish`."""
         self._started = True
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._settle_left_over_later)
+            tasks.start_soon(self._left_overs.settle_later)
             try:
                 while not (self._ending and not self._told):
                     await self._next()
@@ -158,7 +170,11 @@ class RunMeter:
             await self._settle(session_id)
         self._changed()
 
-    def _tell(self, what: Fact | bytes) -> None:
+    def watch(self, seen: AnswerBegan | WireExchange) -> None:
+        """Take what the wire guard saw; returns at once."""
+        self._tell(seen)
+
+    def _tell(self, what: Fact | bytes | AnswerBegan | WireExchange) -> None:
         if len(self._told) >= MOST_WAITING:
             self._told.popleft()
             self.lost += 1
@@ -176,20 +192,26 @@ class RunMeter:
             told = self._told.popleft()
             await self._take(told.what, told.at)
         self._record(self._meter.tick(self._clock()))
+        self._recorder.witnesses.store(self._clock())
 
-    async def _take(self, what: Fact | bytes, at: datetime) -> None:
+    async def _take(self, what: Fact | bytes | AnswerBegan | WireExchange, at: datetime) -> None:
         meter = self._meter
         match what:
             case bytes():
                 self._hear(what, at)
+            case AnswerBegan(request_id):
+                self._recorder.answered(request_id)
+            case WireExchange():
+                self._watch(what, at)
             case PromptStarted(session_id):
                 meter.prompt_started(session_id, at)
                 self._note_turn(session_id, at)
             case PromptEnded(session_id, _, result):
+                self._recorder.witnesses.turn(meter.current_session(session_id), result)
                 self._record(meter.prompt_ended(session_id, at, result))
                 self._note_turn(session_id, None)
             case RawMessageSeen(session_id, message):
-                meter.raw_message_seen(session_id, message)
+                self._hear_result(meter.raw_message_seen(session_id, message))
                 self._note_sessions(at)
             case UsageUpdated(params):
                 meter.usage_updated(params)
@@ -208,6 +230,17 @@ class RunMeter:
                 TurnRow(run_id=self._run.run_id, session_id=session_id, began_at=began_at)
             )
 
+    def _hear_result(self, books: Books | None) -> None:
+        if books is not None and books.last_result is not None:
+            self._recorder.witnesses.totals(
+                Source.AGENT_RESULT, books.last_result, books.opened_with
+            )
+
+    def _watch(self, exchange: WireExchange, at: datetime) -> None:
+        entries = self._meter.exchange_seen(exchange, self.prices)
+        self._note_sessions(at)
+        self._record(entries)
+
     def _hear(self, body: bytes, at: datetime) -> None:
         try:
             events = read_events(body)
@@ -224,7 +257,7 @@ class RunMeter:
         # Telemetry of its process may have come before the answer that opens it.
         begins = known is None or known.settled or not known.by_client
         if fact.continued and begins:
-            await self._settle_left_over(session_id)
+            await self._left_overs.settle_session(session_id)
             opened = partial(self._settler.opened, self._run.run_id, session_id, at)
             opening = await anyio.to_thread.run_sync(opened)
         if begins:
@@ -237,7 +270,7 @@ class RunMeter:
                 continued=fact.continued,
                 titled=opening.titled,
             )
-            self._keep(opening.reading, at)
+            self._recorder.keep(opening.reading, at)
             self._keep_settlement(opening.settlement)
         self._store_session(session_id)
         if known is not None and known.settled:
@@ -266,19 +299,24 @@ class RunMeter:
         self._hear_ahead(session_id)
 
     def _hear_ahead(self, session_id: str) -> None:
-        """Take the telemetry of a session before anything else that waits.
+        """Take what telemetry and the wire tell of a session before anything else that waits.
 
         What came after the session was opened again is the next process's.
         """
-        mark, reopened = session_id.encode(), False
+        reopened = False
         waiting, self._told = self._told, deque()
         for told in waiting:
             if isinstance(told.what, SessionOpened) and told.what.session_id == session_id:
                 reopened = True
-            if isinstance(told.what, bytes) and mark in told.what and not reopened:
-                self._hear(told.what, told.at)
-            else:
-                self._told.append(told)
+            match told.what:
+                case bytes() if session_id.encode() in told.what and not reopened:
+                    self._hear(told.what, told.at)
+                case WireExchange() if told.what.request.session_id == session_id:
+                    self._watch(told.what, told.at)
+                case AnswerBegan(request_id):
+                    self._recorder.answered(request_id)
+                case _:
+                    self._told.append(told)
 
     async def _settle(self, session_id: str) -> None:
         state = self._sessions[session_id]
@@ -290,39 +328,18 @@ class RunMeter:
             state.offset,
             opened_at=state.opened_at,
             at=at,
-            known_ids=frozenset(self._request_ids),
+            known_ids=self._recorder.request_ids,
         )
-        self._keep_settlement(await anyio.to_thread.run_sync(ended))
+        settlement = await anyio.to_thread.run_sync(ended)
+        if settlement.own is not None:
+            opened_with = self._meter.books(session_id).opened_with
+            self._recorder.witnesses.totals(Source.TRANSCRIPT, settlement.own, opened_with)
+            self._recorder.witnesses.store(at)
+        self._keep_settlement(settlement)
         self._meter.settled(session_id)
         self._store_session(session_id, ended_at=at, settled_at=self._clock())
         self.usage.unsettled.discard(session_id)
         self._changed()
-
-    async def _settle_left_over_later(self) -> None:
-        await anyio.sleep(LEFT_OVER_SECONDS)
-        await self._settle_left_over(None)
-
-    async def _settle_left_over(self, session_id: str | None) -> None:
-        now = self._clock()
-        find = partial(self._find_left_over, now, session_id)
-        for left in await anyio.to_thread.run_sync(find):
-            await anyio.lowlevel.checkpoint()
-            self._keep_left_over(left, now)
-        if session_id is not None:
-            await anyio.to_thread.run_sync(self._writer.flush, FLUSH_SECONDS)
-
-    def _find_left_over(self, now: datetime, session_id: str | None) -> list[LeftOver]:
-        return list(self._settler.left_over(now, session_id=session_id))
-
-    def _keep_left_over(self, left: LeftOver, now: datetime) -> None:
-        session = left.session
-        guaranteed = left.run is not None and left.run.guarantees == GUARANTEES_ENFORCED
-        payer = Payer.of(left.run or self._run, guaranteed=guaranteed)
-        for entry in left.settlement.entries:
-            self._writer.record(payer.spent(entry, project=session.cwd, surface=Surface.AGENT_SDK))
-        for place, reading in enumerate(left.settlement.accounted):
-            self._keep(reading, _later(now, place), run_id=session.run_id)
-        self._writer.record(replace(session, ended_at=session.ended_at or now, settled_at=now))
 
     def _open(self) -> dict[str, _Session]:
         self._note_sessions(self._clock())
@@ -339,37 +356,27 @@ class RunMeter:
                 self.usage.unsettled.add(raw)
 
     def _record(self, entries: list[UsageEntry]) -> None:
-        if not entries:
-            return
-        clients = self._meter.sessions
-        for entry in entries:
-            state = self._sessions.get(entry.session_id or "")
-            of_client = clients.get(entry.session_id or "") is not None
-            row = self._payer.spent(
-                entry,
-                project=state.cwd if state else None,
-                surface=self._surface if of_client else Surface.UNKNOWN,
-            )
-            self.usage.add(row)
-            self._writer.record(row)
-            self._remember(entry.request_id)
-        self._changed()
+        self._recorder.record(
+            entries, sessions=self._same, project=self._project, is_clients=self._is_clients
+        )
 
-    def _remember(self, request_id: str | None) -> None:
-        if request_id is not None:
-            self._request_ids[request_id] = None
-            if len(self._request_ids) > _REMEMBERED_IDS:
-                self._request_ids.popitem(last=False)
+    def _same(self, session_id: str | None) -> list[str | None]:
+        """The sessions of Claude Code that are one session for the client."""
+        client = self._meter.sessions.get(session_id or "")
+        return [session_id] if client is None else list(self.raw_sessions(client))
+
+    def _project(self, session_id: str | None) -> str | None:
+        state = self._sessions.get(session_id or "")
+        return state.cwd if state else None
+
+    def _is_clients(self, session_id: str | None) -> bool:
+        return self._meter.sessions.get(session_id or "") is not None
 
     def _keep_settlement(self, settlement: Settlement) -> None:
         self._record(settlement.entries)
         now = self._clock()
         for place, reading in enumerate(settlement.accounted):
-            self._keep(reading, _later(now, place))
-
-    def _keep(self, reading: Reading, at: datetime, *, run_id: str | None = None) -> None:
-        for row in rows_of(reading, run_id or self._run.run_id, at):
-            self._writer.record(row)
+            self._recorder.keep(reading, later(now, place))
 
     def _store_session(
         self,
@@ -390,8 +397,3 @@ class RunMeter:
                 model=state.model,
             )
         )
-
-
-def _later(at: datetime, place: int) -> datetime:
-    """Moments that tell readings of one settlement apart."""
-    return at.replace(microsecond=(at.microsecond + place) % 1_000_000)

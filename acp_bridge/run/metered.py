@@ -1,6 +1,6 @@
 """Meters a run: telemetry receiver, meter, settler and ledger, put together."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -19,7 +19,11 @@ from acp_bridge.log import Log
 from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.loopback.telemetry import TelemetryReceiver
 from acp_bridge.metering.meter import Meter
-from acp_bridge.modes import AgentKind
+from acp_bridge.metering.prices import PriceTable
+from acp_bridge.metering.usage import UsageEntry
+from acp_bridge.metering.wire_books import WireBooks
+from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
+from acp_bridge.modes import AgentKind, Guard
 from acp_bridge.protocol.facts import AgentIdentified, Fact, SessionOpened
 from acp_bridge.run.meter import RunMeter
 from acp_bridge.run.preparation import Preparation
@@ -48,6 +52,7 @@ class MeteredRun:
         record: its status document, which shows usage and how the meter does from then on.
         telemetry: where Claude Code's telemetry goes; None if nobody receives it.
         log: where trouble is told, once.
+        bypassed: called with an entry of which the wire guard, if there is one, saw nothing.
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class MeteredRun:
         record: RunRecord,
         telemetry: BoundAddress | None,
         log: Log,
+        *,
+        bypassed: Callable[[UsageEntry], None] = lambda _: None,
     ) -> None:
         settings = preparation.settings
         path = ledger_path(settings.state_dir)
@@ -78,7 +85,9 @@ class MeteredRun:
                 preparation.folders.config, path, lambda run: is_alive(settings.state_dir, run)
             ),
             clock=_now,
+            wire=None if preparation.guard is Guard.OFF else WireBooks(),
             changed=self._changed,
+            bypassed=bypassed,
         )
         self._opened = anyio.Event()
         self._over = anyio.Event()
@@ -108,6 +117,14 @@ class MeteredRun:
                 if isinstance(fact, SessionOpened):
                     self._opened.set()
                 self._meter.see(fact)
+
+    def watch(self, seen: AnswerBegan | WireExchange) -> None:
+        """Take what the wire guard saw; returns at once."""
+        self._meter.watch(seen)
+
+    def price_by(self, prices: PriceTable) -> None:
+        """Price what the wire guard sees by this list from now on."""
+        self._meter.prices = prices
 
     @asynccontextmanager
     async def metering(self, tasks: TaskGroup) -> AsyncIterator[None]:
@@ -141,17 +158,16 @@ class MeteredRun:
                 self._counted.set()
 
     def _receiver(self) -> AbstractAsyncContextManager[object]:
-        launcher = self._preparation.launcher
         if self._telemetry is None:
             return nullcontext()
-        if launcher is None:
+        if self._preparation.plan.telemetry_url is None:
             self._telemetry.close()
             return nullcontext()
         return TelemetryReceiver(
             self._telemetry.socket,
             self._telemetry.token,
             lambda told: self._meter.hear(told.body),
-            records=launcher.telemetry_records,
+            records=self._preparation.telemetry_records,
         )
 
     async def _finish(self) -> None:
@@ -187,10 +203,10 @@ class MeteredRun:
                 self._changed()
 
     async def _look_at_starts(self) -> None:
-        launcher = self._preparation.launcher
-        if launcher is None:
+        if self._preparation.launcher is None:
             return
-        self._fallbacks = await anyio.to_thread.run_sync(fallbacks, launcher.telemetry_records)
+        records = self._preparation.telemetry_records
+        self._fallbacks = await anyio.to_thread.run_sync(fallbacks, records)
         for sentence in map(str, self._fallbacks):
             self._tell_once("meter_falls_back", sentence, "what it cannot see is settled later")
         self._record.changed()

@@ -17,13 +17,14 @@ import platformdirs
 from acp_bridge.agent.find import AgentCommand, find_agent, find_own_claude
 from acp_bridge.errors import AgentError, RefusedError
 from acp_bridge.launch.channels import Channels, load_channels
-from acp_bridge.launch.credentials import Credential, endpoint_credential, resolve_api_key
 from acp_bridge.launch.launcher import Launcher, write_launcher
 from acp_bridge.launch.managed import contradictions, resolve_managed_settings
 from acp_bridge.launch.plan import LaunchPlan, make_plan
 from acp_bridge.launch.settings_files import Folders, survey
 from acp_bridge.ledger.runs import RunDirectory, new_run_id, sweep
-from acp_bridge.modes import AgentKind, BillingMode
+from acp_bridge.modes import AgentKind, BillingMode, Guard
+from acp_bridge.run.credential import RunCredential
+from acp_bridge.run.ungated import ungated
 from acp_bridge.settings import ANTHROPIC_API, PREFIX, Settings
 
 # The adapter's own limit (`stream-limits.js` of its ACP library): given a longer line, 0.100.0
@@ -58,6 +59,8 @@ class Preparation:
         launcher: the written launch gate; None where the agent is not a Claude adapter.
         environment: the whole environment of what is started; may hold secrets.
         folders: where Claude Code keeps settings and logins for this user.
+        credential: what the agent is given, and what stays with the bridge.
+        guard: what the wire guard does in this run.
         removed: what was taken away, as (channel, origin).
     """
 
@@ -71,11 +74,24 @@ class Preparation:
     launcher: Launcher | None
     environment: Mapping[str, str] = field(repr=False)
     folders: Folders
+    credential: RunCredential
+    guard: Guard
+
+    @property
+    def destination(self) -> str:
+        """The base URL of the provider or endpoint that the mode is for."""
+        return _destination(self.settings)
 
     @property
     def run_id(self) -> str:
         """The run's name in the registry."""
         return self.directory.path.name
+
+    @property
+    def telemetry_records(self) -> Path:
+        """Where each start says what it does with Claude Code's telemetry."""
+        launcher = self.launcher
+        return self.directory.path if launcher is None else launcher.telemetry_records
 
     @property
     def longest_client_line(self) -> int:
@@ -93,6 +109,22 @@ class Preparation:
 def _wall_time() -> Callable[[float], datetime]:
     offset = datetime.now(UTC) - timedelta(seconds=time.monotonic())
     return lambda at: offset + timedelta(seconds=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the bridge listens in this run, each with its token in it.
+
+    Attributes:
+        telemetry: for Claude Code's own telemetry; None leaves it alone.
+        guard: for model requests; None without a wire guard.
+    """
+
+    telemetry: str | None = field(default=None, repr=False)
+    guard: str | None = field(default=None, repr=False)
+
+
+NOWHERE = Addresses()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +159,7 @@ def prepare(
     surroundings: Surroundings,
     *,
     agent: Sequence[str] | None = None,
-    telemetry_url: str | None = None,
+    addresses: Addresses = NOWHERE,
 ) -> Preparation:
     """Decide the run of an ACP agent and write its launch gate.
 
@@ -135,7 +167,7 @@ def prepare(
         settings: what the user asked for.
         surroundings: what the run is started from.
         agent: the agent's command line, over the settings' own.
-        telemetry_url: where Claude Code's own telemetry is to go; None leaves it alone.
+        addresses: where the bridge listens.
 
     Raises:
         AgentError: the agent or Claude Code is missing.
@@ -143,7 +175,7 @@ def prepare(
         RefusedError: the administrator's settings contradict the mode.
     """
     command = _find_agent(agent or settings.agent, surroundings.search_path)
-    return _prepared(settings, surroundings, command, telemetry_url)
+    return _prepared(settings, surroundings, command, addresses)
 
 
 def prepare_in_memory(settings: Settings, surroundings: Surroundings) -> Preparation:
@@ -185,20 +217,25 @@ def _prepared(
     settings: Settings,
     surroundings: Surroundings,
     command: AgentCommand | None,
-    telemetry_url: str | None = None,
+    addresses: Addresses = NOWHERE,
 ) -> Preparation:
     environ = surroundings.environ
+    guarded = addresses.guard is not None
     channels = load_channels()
     folders = Folders.of(channels, environ)
     is_claude = settings.agent_kind is not AgentKind.OTHER
+    inherited = environ.get(channels.roles["api_key"])
+    credential = RunCredential.of(settings, inherited, guarded=guarded)
     plan = make_plan(
         channels,
         mode=settings.mode,
         inherited=environ,
-        credential=_credential(settings, environ.get(channels.roles["api_key"])),
-        upstream=_upstream(settings),
+        credential=credential.given,
+        upstream=_upstream(settings, addresses.guard),
+        upstream_is_secret=guarded,
+        stands_in=settings.mode is not BillingMode.ENDPOINT,
         files=survey(channels, folders, surroundings.cwd),
-        telemetry_url=telemetry_url,
+        telemetry_url=addresses.telemetry,
         suggestions=settings.suggestions == "keep",
     )
     if is_claude:
@@ -208,7 +245,7 @@ def _prepared(
     directory = RunDirectory.create(settings.state_dir, new_run_id(now))
     try:
         launcher = None
-        environment: Mapping[str, str] = _without_own(environ)
+        environment: Mapping[str, str] = ungated(plan, environ, guarded=guarded)
         if is_claude and surroundings.layers.gate:
             launcher = write_launcher(
                 plan,
@@ -232,6 +269,8 @@ def _prepared(
         launcher=launcher,
         environment=environment,
         folders=folders,
+        credential=credential,
+        guard=settings.wire_guard if guarded else Guard.OFF,
     )
 
 
@@ -257,37 +296,17 @@ def _heed_the_administrator(plan: LaunchPlan, folders: Folders) -> None:
         )
 
 
-def _credential(settings: Settings, inherited: str | None) -> Credential | None:
-    match settings.mode:
-        case BillingMode.API_KEY:
-            return resolve_api_key(
-                value=settings.api_key.get_secret_value() if settings.api_key else None,
-                file=settings.api_key_file,
-                command=settings.api_key_command,
-                keyring=settings.api_key_keyring,
-                inherited=inherited,
-            )
-        case BillingMode.ENDPOINT:
-            token, key = settings.endpoint_token, settings.endpoint_api_key
-            headers = settings.endpoint_headers
-            return endpoint_credential(
-                token=token.get_secret_value() if token else None,
-                key=key.get_secret_value() if key else None,
-                headers={name: value.get_secret_value() for name, value in headers.items()}
-                if headers
-                else None,
-                no_auth=settings.endpoint_no_auth,
-            )
-        case BillingMode.SUBSCRIPTION:
-            return None
-
-
-def _upstream(settings: Settings) -> str | None:
+def _destination(settings: Settings) -> str:
+    """The base URL of the provider or endpoint that the mode is for."""
     if settings.mode is BillingMode.ENDPOINT:
-        return settings.endpoint_url
-    if settings.upstream_url is None or settings.upstream_url.rstrip("/") == ANTHROPIC_API:
-        return None
-    return settings.upstream_url
+        return settings.endpoint_url or ""
+    return settings.upstream_url or ANTHROPIC_API
+
+
+def _upstream(settings: Settings, guard_url: str | None) -> str | None:
+    """Where the agent sends model requests; None for Anthropic's own address."""
+    destination = guard_url or _destination(settings)
+    return None if destination.rstrip("/") == ANTHROPIC_API else destination
 
 
 def _claude(settings: Settings, command: AgentCommand | None, search_path: str) -> Path:
@@ -321,7 +340,3 @@ def _installed_claude(search_path: str) -> Path | None:
         return _find_agent(None, search_path).claude
     except AgentError:
         return None
-
-
-def _without_own(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if not name.startswith(PREFIX)}

@@ -6,7 +6,7 @@ credentials never come here.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -45,6 +45,8 @@ class RunRecord:
         usage_of: what a session of the client has used so far.
         metering: how the meter does.
         removed: channels that were removed, and where each came from.
+        presented: requests that the wire guard saw, by the class of credential they came with.
+        attached: those that went on, by the class of credential they went on with.
     """
 
     run_id: str
@@ -69,6 +71,8 @@ class RunRecord:
     evidence: list[dict[str, Any]] = field(default_factory=list)
     violations: list[dict[str, Any]] = field(default_factory=list)
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    presented: dict[CredentialClass, int] = field(default_factory=dict)
+    attached: dict[CredentialClass, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, preparation: Preparation) -> Self:
@@ -80,7 +84,7 @@ class RunRecord:
             mode=plan.mode,
             credential_class=plan.credential_class,
             bucket=plan.bucket,
-            guard=settings.guard,
+            guard=preparation.guard,
             clock=lambda: datetime.now(UTC),
             wall_time=preparation.wall_time,
             started_at=preparation.started_at,
@@ -134,6 +138,18 @@ class RunRecord:
                 return
         self.changed()
 
+    def count_request(self, presented: CredentialClass, went_on: CredentialClass | None) -> None:
+        """Note a request that the wire guard saw.
+
+        Args:
+            presented: the class of the credential that it came with.
+            went_on: the class of the one that it went on with; None if it went nowhere.
+        """
+        self.presented[presented] = self.presented.get(presented, 0) + 1
+        if went_on is not None:
+            self.attached[went_on] = self.attached.get(went_on, 0) + 1
+        self.changed()
+
     def end(self) -> None:
         """Note that the run is over."""
         self.ended_at = self._now()
@@ -160,8 +176,7 @@ class RunRecord:
             "bucket": self.bucket.value,
             "removed": list(self.removed),
             "evidence": list(self.evidence),
-            # The wire is seen by the wire guard alone; until it runs there is nothing to count.
-            "wire": {"presented": {}, "attached": {}},
+            "wire": {"presented": _counts(self.presented), "attached": _counts(self.attached)},
             "violations": list(self.violations),
             "sessions": [
                 {**session, "usage": self.usage_of(session_id)}
@@ -225,3 +240,7 @@ class RunRecord:
 
     def _now(self) -> datetime:
         return self.clock()
+
+
+def _counts(classes: Mapping[CredentialClass, int]) -> dict[str, int]:
+    return {one.value: classes[one] for one in CredentialClass if one in classes}

@@ -261,6 +261,11 @@ def rows_of(reading: Reading, run_id: str, at: datetime) -> list[records.Reading
     ]
 
 
+def later(at: datetime, place: int) -> datetime:
+    """Moments that tell readings of one settlement apart."""
+    return at.replace(microsecond=(at.microsecond + place) % 1_000_000)
+
+
 def _joined(session_id: str, rows: Iterable[records.Reading]) -> Reading:
     spent = {row.model: Spent(row.tokens, row.cost_micros) for row in rows}
     return Reading(session_id, {model: of for model, of in spent.items() if model != _NO_MODEL})

@@ -1,100 +1,64 @@
 """What the wire guard costs between Claude Code and the provider, beside other relays.
 
-    scripts/bench guard [--rounds N]
+    scripts/bench guard [--rounds N] [--quick] [--without-others]
 
-Compares, interleaved in one run, medians over the rounds: no relay, nginx (if it is installed), a
-plain relay of starlette, uvicorn and httpx, the guard. The provider, the relay and the client are
-three processes on loopback; the client is raw sockets. The first run installs starlette and uvicorn
-beside this checkout's other benchmark programs.
+Compares, interleaved in one run, medians over the rounds: no relay, nginx, a plain relay of
+starlette, uvicorn and httpx, and the guard with metering on. The provider, the relay and the client
+are processes of their own on loopback; the client is raw sockets. The first run installs the other
+relays beside this checkout's other benchmark programs; ``--without-others`` does without them, and
+``--quick`` is for seeing that it works.
 """
 
 import argparse
-import os
 import selectors
-import shutil
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
+from guard_relays import GUARD, HERE, NO_RELAY, PLAIN, Relay, Start, python, starts
 
-HERE = Path(__file__).parent
-INSTALLED = Path(sys.prefix) / "share" / "acp-bridge" / "benchmarks" / "guard"
-REQUIREMENTS = HERE / "guard-requirements.txt"
-TOKEN = "token"  # noqa: S105 - a fake one
-PLACEHOLDER = "placeholder"
-BODY = b'{"model":"m","messages":[' + b'{"role":"user","content":"word"},' * 600 + b"{}]}"
-HEADERS = "".join(f"x-stainless-{number}: value\r\n" for number in range(12))
-SEQUENTIAL = 200
+FEW_EVENTS = "x-events: 20"
+HELD_OPEN = "x-held-open: 1"
 CONNECTIONS = 8
-PARALLEL = 800
-FEW_EVENTS = 20
-MANY_EVENTS = 40_000
 LAST_CHUNK = b"\r\n0\r\n\r\n"
-NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; client_max_body_size 64m; client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  upstream provider {{ server 127.0.0.1:{upstream}; keepalive 32; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://provider; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off; client_body_buffer_size 1m;
-    }}
-  }}
-}}
-"""
+FIRST_BYTE = "first byte p50, ms"
+EVENTS = "events/s"
+TIMES_EVENTS = 3
+OF_THE_RELAY = ("CPU", "memory", "start-up")
 
 
 @dataclass(frozen=True)
-class Relay:
-    """A relay that runs: its port, what its paths begin with, and its process."""
+class Size:
+    """How much is measured."""
 
-    port: int
-    path: str
-    process: psutil.Process
-
-    def request(self, events: int = 0) -> bytes:
-        """The bytes of a request: for a JSON document, or for so many events."""
-        wanted = f"x-events: {events}\r\n" if events else ""
-        head = (
-            f"POST {self.path}/v1/messages HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\n"
-            f"x-api-key: {PLACEHOLDER}\r\ncontent-type: application/json\r\n{HEADERS}{wanted}"
-            f"content-length: {len(BODY)}\r\n\r\n"
-        )
-        return head.encode() + BODY
-
-    def connect(self) -> socket.socket:
-        """A connection to it."""
-        return socket.create_connection(("127.0.0.1", self.port), 60)
-
-    def cpu(self) -> float:
-        """Seconds of processor time that it has used."""
-        used = [child.cpu_times() for child in [self.process, *self.process.children()]]
-        return sum(times.user + times.system for times in used)
+    rounds: int
+    sequential: int = 200
+    parallel: int = 800
+    events: int = 40_000
+    held_open: int = 50
 
 
 def ask(connection: socket.socket, request: bytes) -> tuple[float, float]:
     """Seconds to the first byte of the body, and to the end of the answer."""
     start = time.perf_counter()
     connection.sendall(request)
+    head = read_head(connection)
+    first = time.perf_counter() - start
+    read_body(connection, head)
+    return first, time.perf_counter() - start
+
+
+def read_head(connection: socket.socket) -> bytes:
+    """An answer up to the first of its body."""
     head = b""
     while not head.partition(b"\r\n\r\n")[2]:
         head += received(connection)
-    first = time.perf_counter() - start
     assert head.startswith(b"HTTP/1.1 200"), head[:200]
-    read_body(connection, head)
-    return first, time.perf_counter() - start
+    return head
 
 
 def read_body(connection: socket.socket, begun: bytes) -> None:
@@ -121,17 +85,17 @@ def received(connection: socket.socket) -> bytes:
     return data
 
 
-def one_by_one(relay: Relay) -> dict[str, float]:
+def one_by_one(relay: Relay, size: Size) -> dict[str, float]:
     """Medians of requests after one another: short streams."""
     request = relay.request(FEW_EVENTS)
     with relay.connect() as connection:
         ask(connection, request)
-        times = [ask(connection, request) for _ in range(SEQUENTIAL)]
+        times = [ask(connection, request) for _ in range(size.sequential)]
     first, whole = (statistics.median(column) * 1e3 for column in zip(*times, strict=True))
-    return {"first byte p50, ms": first, "whole request p50, ms": whole}
+    return {FIRST_BYTE: first, "whole request p50, ms": whole}
 
 
-def in_parallel(relay: Relay) -> dict[str, float]:
+def in_parallel(relay: Relay, size: Size) -> dict[str, float]:
     """Requests on several connections at once: JSON documents."""
     request = relay.request()
     before, start, done, sent = relay.cpu(), time.perf_counter(), 0, CONNECTIONS
@@ -140,7 +104,7 @@ def in_parallel(relay: Relay) -> dict[str, float]:
             connection = stack.enter_context(relay.connect())
             selector.register(connection, selectors.EVENT_READ, bytearray())
             connection.sendall(request)
-        while done < PARALLEL:
+        while done < size.parallel:
             for key, _ in selector.select(60):
                 begun = key.data
                 begun += received(key.fileobj)  # type: ignore[arg-type]
@@ -148,13 +112,14 @@ def in_parallel(relay: Relay) -> dict[str, float]:
                     continue
                 begun.clear()
                 done += 1
-                if sent < PARALLEL:
+                if sent < size.parallel:
                     sent += 1
                     key.fileobj.sendall(request)  # type: ignore[union-attr]
     elapsed = time.perf_counter() - start
+    used = relay.cpu() - before
     return {
-        "requests/s at 8": PARALLEL / elapsed,
-        "CPU per request, µs": (relay.cpu() - before) / PARALLEL * 1e6,
+        f"requests/s at {CONNECTIONS}": size.parallel / elapsed,
+        "CPU per request, µs": used / size.parallel * 1e6,
     }
 
 
@@ -164,108 +129,68 @@ def is_whole(begun: bytes) -> bool:
     return begun.endswith(LAST_CHUNK) if left is None else left == 0
 
 
-def one_long_stream(relay: Relay) -> dict[str, float]:
+def one_long_stream(relay: Relay, size: Size) -> dict[str, float]:
     """Events as fast as they come."""
     with relay.connect() as connection:
         ask(connection, relay.request(FEW_EVENTS))
         before = relay.cpu()
-        seconds = ask(connection, relay.request(MANY_EVENTS))[1]
+        seconds = ask(connection, relay.request(f"x-events: {size.events}"))[1]
         used = relay.cpu() - before
     return {
-        "events/s": MANY_EVENTS / seconds,
-        "CPU per event, µs": used / MANY_EVENTS * 1e6,
-        "memory, MB": relay.process.memory_info().rss / 1e6,
+        EVENTS: size.events / seconds,
+        "CPU per event, µs": used / size.events * 1e6,
+        "memory, MB": relay.memory() / 1e6,
     }
 
 
-MEASURES: tuple[Callable[[Relay], dict[str, float]], ...] = (
+MEASURES: tuple[Callable[[Relay, Size], dict[str, float]], ...] = (
     one_by_one,
     in_parallel,
     one_long_stream,
 )
 
 
-@contextmanager
-def running(command: list[str]) -> Iterator[tuple[psutil.Process, int]]:
-    """Start a program that prints its port."""
-    env = {**os.environ, "PYTHONPATH": str(INSTALLED)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield psutil.Process(process.pid), int(process.stdout.readline())
-        finally:
-            process.kill()
+def from_the_start(start: Start, size: Size) -> dict[str, float]:
+    """A new process: until its first answer, and what streams that stay open add to it."""
+    begin = time.perf_counter()
+    with start() as relay, ExitStack() as stack:
+        with relay.connect() as first:
+            ask(first, relay.request(FEW_EVENTS))
+            took = time.perf_counter() - begin
+            for _ in range(20):
+                ask(first, relay.request(FEW_EVENTS))
+        before = relay.memory()
+        for _ in range(size.held_open):
+            connection = stack.enter_context(relay.connect())
+            connection.sendall(relay.request(HELD_OPEN))
+            read_head(connection)
+        grown = relay.memory() - before
+    return {
+        "start-up to the first answer, ms": took * 1e3,
+        "memory per open stream, KB": grown / size.held_open / 1e3,
+    }
 
 
-@contextmanager
-def nginx(program: str, upstream: int) -> Iterator[Relay]:
-    """Start nginx without buffering."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "nginx.conf"
-        file.write_text(NGINX.format(folder=folder, port=port, upstream=upstream))
-        with subprocess.Popen([program, "-c", str(file), "-p", folder]) as process:
-            try:
-                wait_for(port)
-                yield Relay(port, "", psutil.Process(process.pid))
-            finally:
-                process.terminate()
-
-
-def wait_for(port: int) -> None:
-    """Wait until somebody listens.
-
-    Raises:
-        TimeoutError: nobody does, for long.
-    """
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError
-
-
-def install() -> None:
-    """Install the plain relay's parts once."""
-    stamp = INSTALLED / "requirements.txt"
-    if stamp.exists() and stamp.read_bytes() == REQUIREMENTS.read_bytes():
-        return
-    print("installing starlette and uvicorn", file=sys.stderr)
-    shutil.rmtree(INSTALLED, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    chosen = ["--no-deps", "--require-hashes", "--target", str(INSTALLED), "-r", str(REQUIREMENTS)]
-    subprocess.run([*pip, *chosen], check=True)
-    shutil.copyfile(REQUIREMENTS, stamp)
-
-
-def measure(rounds: int) -> dict[str, dict[str, float]]:
+def measure(size: Size, *, others: bool) -> dict[str, dict[str, float]]:
     """Medians over the rounds, by relay and figure."""
     with ExitStack() as stack:
-        provider, port = stack.enter_context(
-            running([sys.executable, str(HERE / "guard_upstream.py")])
-        )
-        url = f"http://127.0.0.1:{port}"
-        relays = {"no relay": Relay(port, "", provider)}
-        if program := shutil.which("nginx"):
-            relays["nginx"] = stack.enter_context(nginx(program, port))
-        for name, path, script in (
-            ("starlette + uvicorn + httpx", "", [str(HERE / "guard_plain_relay.py"), url]),
-            ("the guard", f"/{TOKEN}", [str(HERE / "guard_alone.py"), url, TOKEN, PLACEHOLDER]),
-        ):
-            process, at = stack.enter_context(running([sys.executable, *script]))
-            relays[name] = Relay(at, path, process)
+        provider = stack.enter_context(python([str(HERE / "guard_upstream.py")]))
+        by_name = starts(provider.port, others=others)
+        relays = {NO_RELAY: provider}
+        relays |= {name: stack.enter_context(start()) for name, start in by_name.items()}
         seen: dict[str, dict[str, list[float]]] = {name: {} for name in relays}
-        for number in range(rounds):
-            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+
+        def keep(name: str, figures: dict[str, float]) -> None:
+            for figure, value in figures.items():
+                seen[name].setdefault(figure, []).append(value)
+
+        for number in range(size.rounds):
+            print(f"round {number + 1} of {size.rounds}", file=sys.stderr)
             for one in MEASURES:
                 for name, relay in relays.items():
-                    for figure, value in one(relay).items():
-                        seen[name].setdefault(figure, []).append(value)
+                    keep(name, one(relay, size))
+            for name, start in by_name.items():
+                keep(name, from_the_start(start, size))
     return {
         name: {figure: statistics.median(values) for figure, values in by_figure.items()}
         for name, by_figure in seen.items()
@@ -273,39 +198,51 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def report(relays: dict[str, dict[str, float]]) -> str:
-    """The table in Markdown; ratios are to the plain relay."""
-    base = relays["starlette + uvicorn + httpx"]
-    lines = [
-        "| between Claude Code and the provider | "
-        + " | ".join(f"{f} (ratio)" for f in base)
-        + " |",
-        "|---|" + "---|" * len(base),
-    ]
-    for name, values in relays.items():
-        # Of no relay, the processor time and memory are the provider's.
+    """The table in Markdown, and what is asked of the guard; ratios are to the plain relay."""
+    base = relays.get(PLAIN, relays[GUARD])
+    lines = ["| median (ratio) | " + " | ".join(relays) + " |", "|---|" + "---|" * len(relays)]
+    for figure, of_the_plain in base.items():
         cells = [
+            # Of no relay, these would be the provider's.
             ""
-            if name == "no relay" and figure.startswith(("CPU", "memory"))
-            else f"{values[figure]:,.2f} ({values[figure] / base[figure]:.2f})"
-            for figure in base
+            if name == NO_RELAY and figure.startswith(OF_THE_RELAY)
+            else f"{values[figure]:,.2f} ({values[figure] / of_the_plain:.2f})"
+            for name, values in relays.items()
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    direct = relays["no relay"]["first byte p50, ms"]
-    added = {name: values["first byte p50, ms"] - direct for name, values in relays.items()}
+        lines.append(f"| {figure} | " + " | ".join(cells) + " |")
+    direct = relays[NO_RELAY][FIRST_BYTE]
+    added = {name: values[FIRST_BYTE] - direct for name, values in relays.items()}
     lines += ["", "Added to the time to the first byte:"]
-    lines += [f"* {name}: {ms:.2f} ms" for name, ms in added.items() if name != "no relay"]
+    lines += [f"* {name}: {ms:.2f} ms" for name, ms in added.items() if name != NO_RELAY]
+    if PLAIN not in relays:
+        return "\n".join(lines)
+    faster = relays[GUARD][EVENTS] / base[EVENTS]
+    wanted = (
+        f"To the first byte the guard adds {added[GUARD] / added[PLAIN]:.2f} of what the plain"
+        f" relay adds (at most 1.00 wanted): {_held(added[GUARD] <= added[PLAIN])}\n"
+        f"It streams {faster:.1f} times the plain relay's events/s (at least {TIMES_EVENTS}"
+        f" wanted): {_held(faster >= TIMES_EVENTS)}"
+    )
+    lines += ["", wanted]
     if "nginx" not in relays:
-        lines += ["", "nginx is not installed: not compared."]
+        lines += ["", "nginx: not installed"]
     return "\n".join(lines)
+
+
+def _held(held: bool) -> str:  # noqa: FBT001 - what it is about
+    return "yes" if held else "NO"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--without-others", action="store_true")
     options = parser.parse_args()
-    install()
-    print(report(measure(options.rounds)))
+    quick = Size(1, sequential=20, parallel=80, events=4_000, held_open=10)
+    size = quick if options.quick else Size(options.rounds)
+    print(report(measure(size, others=not options.without_others)))
 
 
 if __name__ == "__main__":

@@ -1,40 +1,38 @@
-"""The wire guard alone, in mode api-key, with an observer that only counts. Prints its port.
+"""The wire guard alone, in mode api-key, with a run's metering. Prints its port.
 
 python guard_alone.py UPSTREAM_URL TOKEN PLACEHOLDER
 """
 
 import sys
+from datetime import UTC, datetime
 
 import anyio
 
 from acp_bridge.loopback.bound import bind_loopback
-from acp_bridge.loopback.guard import RequestFacts, WireGuard
+from acp_bridge.loopback.guard import Observer, WireGuard
 from acp_bridge.loopback.message import HeaderPairs
 from acp_bridge.loopback.upstream import Upstream
-from acp_bridge.modes import BillingMode
+from acp_bridge.modes import BillingMode, CredentialClass
 from acp_bridge.policy.judgement import Judge, with_credential
+from acp_bridge.run.wire import Tell, WireWatch
 
 
-class Counted:
-    """Counts bytes, as an exchange and as an observer."""
+def metering() -> Observer:
+    """The observer of a run: reads each request and answer, and hands on what it saw."""
+    seen: list[object] = []
 
-    def __init__(self) -> None:
-        self.total = 0
+    def count(_: CredentialClass, __: CredentialClass | None) -> None:
+        pass
 
-    def request(self, facts: RequestFacts) -> "Counted":
-        """Watch an exchange."""
-        self.total += len(facts.body)
-        return self
+    def tell(what: object) -> None:
+        seen[:] = [what]
 
-    def response(self, status: int, headers: HeaderPairs) -> None:
-        """Ignore a head."""
-
-    def chunk(self, data: bytes) -> None:
-        """Count a chunk."""
-        self.total += len(data)
-
-    def end(self, *, complete: bool) -> None:
-        """Ignore an end."""
+    return WireWatch(
+        BillingMode.API_KEY,
+        CredentialClass.API_KEY,
+        Tell(count, tell, tell, tell),
+        lambda: datetime.now(UTC),
+    )
 
 
 async def attach(headers: HeaderPairs) -> HeaderPairs:
@@ -51,7 +49,7 @@ async def main(upstream: str, token: str, placeholder: str) -> None:
         judge=Judge(BillingMode.API_KEY, placeholder),
         upstream=Upstream(upstream),
         attach=attach,
-        observer=Counted(),
+        observer=metering(),
     ):
         print(listening.getsockname()[1], flush=True)
         await anyio.sleep_forever()

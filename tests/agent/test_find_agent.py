@@ -262,7 +262,7 @@ def test_the_users_own_claude_is_the_first_that_is_not_the_bridges(tmp_path: Pat
     program(tmp_path / "plain" / "claude", mode=0o644)
     own = program(tmp_path / "own" / "claude")
     program(tmp_path / "later" / "claude")
-    names = ("nonexistent", "gate", "linked", "dir", "plain", "own", "later")
+    names = ("nonexistent", "x" * 300, "gate", "linked", "dir", "plain", "own", "later")
     path = os.pathsep.join(str(tmp_path / name) for name in names)
     assert find_own_claude(path, [tmp_path / "gate"]) == own
     assert find_own_claude(str(tmp_path / "gate"), [tmp_path / "gate"]) is None

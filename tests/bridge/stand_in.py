@@ -16,6 +16,7 @@ A prompt's text is a list of words, each with what follows its colon, done from 
     wait             answer only when the turn is cancelled
     hang             never answer
     ask-permission   ask for it, and tell the answer in a chunk
+    look:WORD        tell in a chunk who shows that word to the agent (`look`)
     odd              messages of shapes that no client expects
     deaf             close stdin, and go on
     mute             close stdout, and go on
@@ -142,6 +143,8 @@ class StandIn:
                 self.chunk(str(child.pid))
             case "ask-permission":
                 self.ask_permission()
+            case "look":
+                self.chunk(json.dumps(look(value.replace("/", "").encode())) + "\n")
             case "odd":
                 for odd in ([1], 1, None, {"id": [1]}, {"method": "session/update"}, {}):
                     self.write(json.dumps(odd).encode() + b"\n")
@@ -194,6 +197,44 @@ class StandIn:
         with suppress(OSError):
             while data:
                 data = data[os.write(1, data) :]
+
+
+def look(word: bytes) -> Json:
+    """Look for a word in the environment and the command line of every process.
+
+    Slashes are taken out of the word first, so that the command line that asks need not hold it.
+
+    Returns:
+        The process ids of the bridge, its keeper and the agent (one each); of those that show the
+        word in their `environ` and in their `cmdline`; and of those three whose memory is `closed`.
+    """
+    agent, keeper = os.getpid(), os.getppid()
+    bridge = int(Path(f"/proc/{keeper}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names
+    seen = {
+        name: [pid for pid in pids if word in shown(Path(f"/proc/{pid}/{name}"))]
+        for name in ("environ", "cmdline")
+    }
+    three = {"bridge": bridge, "keeper": keeper, "agent": agent}
+    closed = [pid for pid in three.values() if not is_open(Path(f"/proc/{pid}/mem"))]
+    return {**three, **seen, "closed": closed}
+
+
+def shown(path: Path) -> bytes:
+    """What a file says to this process."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def is_open(path: Path) -> bool:
+    """Whether this process may open a file."""
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return False
+    return True
 
 
 def sign_in_method(program: str) -> Json:

@@ -117,7 +117,7 @@ async def test_the_run_directory_of_a_killed_bridge_holds_no_secret_after_the_ne
     tmp_path: Path,
 ) -> None:
     key = "sk-ant-api03-FAKE-swept-0000"
-    settings = {**CLAUDE, "mode": "api-key", "api_key": key}
+    settings = {**CLAUDE, "mode": "api-key", "api_key": key, "guard": "off"}
     async with bridge_process(tmp_path, settings, agent=AGENT) as bridge:
         await bridge.initialize()
         family = bridge.descendants()

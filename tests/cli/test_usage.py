@@ -5,24 +5,19 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acp_bridge.cli import main
-from acp_bridge.ledger import ledger_path
 from acp_bridge.ledger.records import Row, SpentRow
 from acp_bridge.ledger.report import GroupKey
 from acp_bridge.ledger.schema import MIGRATIONS
-from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State, Tokens
 from acp_bridge.modes import BillingMode
-from tests.bridge.process import bridge_environment
+from tests.cli.usage_command import Said, Usage, assert_wrong, write
 from tests.ledger.rows import NOON, run, session, spent
 
 LONG = "claude-opus-5-5[1m]-of-a-very-long-name"
@@ -79,63 +74,6 @@ def small_ledger() -> list[Row]:
 
 PAGE = Path(__file__).with_name("usage_page.txt")
 """What the command says of the small ledger, to be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the command said and how it ended."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> Any:
-        assert (self.status, self.stderr) == (0, "")
-        return json.loads(self.stdout)
-
-
-Usage = Callable[..., Said]
-
-
-@pytest.fixture
-def usage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Usage:
-    """Run the command in this process, on the test's own state directory."""
-    env = bridge_environment(tmp_path)
-    for name in [name for name in os.environ if name.startswith("ACP_BRIDGE_")]:
-        monkeypatch.delenv(name)
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-
-    def usage(*arguments: str) -> Said:
-        status = main(["usage", *arguments])
-        return Said(status, *capsys.readouterr())
-
-    return usage
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return ledger_path(tmp_path / "state")
-
-
-def write(path: Path, *rows: Row) -> None:
-    writer = LedgerWriter(path)
-    for row in rows:
-        writer.record(row)
-    assert writer.close(60).ok
-
-
-def assert_wrong(said: Said, *words: str) -> None:
-    """One line that says what is wrong, one that says what to do."""
-    assert (said.status, said.stdout) == (2, "")
-    error, hint = said.stderr.splitlines()
-    assert error.startswith("error: ")
-    assert hint.startswith("hint: ")
-    for word in words:
-        assert word in said.stderr
 
 
 def test_the_page_shows_every_figure_whose_money_it_is_and_what_is_not_known(

@@ -14,7 +14,9 @@ from acp_bridge.cli.arguments import COMMANDS
 from acp_bridge.settings import SECRETS, Settings
 from tests.bridge.process import BRIDGE, STAND_IN, bridge_environment, run_bridge
 
-ARGUMENTS = {"run": [], "exec": [], "ask": ["hello"], "demo": [], "usage": [], "status": []}
+ARGUMENTS = {
+    "run": [], "exec": [], "ask": ["hello"], "demo": [], "prove": [], "usage": [], "status": []
+}  # fmt: skip
 AFTER = {"run": ["--", *STAND_IN], "exec": ["--", "true"], "ask": ["--", *STAND_IN]}
 
 WRONG: dict[str, dict[str, str]] = {
@@ -149,7 +151,7 @@ def test_a_wrong_value_as_a_flag(
     wrong = {key: value for key, value in WRONG[name].items() if key not in SECRETS}
     if "mode" not in wrong:
         wrong = {"agent_kind": "other", **wrong}
-    if command == "demo":
+    if command in ("demo", "prove"):
         wrong = {name: wrong[name]}
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in wrong.items()]
     if name == "endpoint_no_auth":
@@ -179,6 +181,11 @@ def test_a_wrong_value_as_a_flag(
         (["ask", "hello", "--cwd", "/nonexistent"], "/nonexistent"),
         (["demo", "free"], "'free'"),
         (["demo", "--endpoint-no-auth"], "--endpoint-no-auth"),
+        (["prove", "free"], "free"),
+        (["prove", "--mode", "free"], "'free'"),
+        (["prove", "--only"], "--only"),
+        (["prove", "--only", "weather"], "'weather'"),
+        (["prove", "--state-dir", "/nonexistent"], "--state-dir"),
         (["status", "--run"], "--run"),
         (["status", "--run", "20260101-000000-abcdef"], "20260101-000000-abcdef"),
         (["status", "extra"], "extra"),
@@ -187,6 +194,9 @@ def test_a_wrong_value_as_a_flag(
         (["usage", "--by"], "--by"),
         (["usage", "--by", "mode,weather"], "'weather'"),
         (["usage", "--by", ""], "''"),
+        (["usage", "--reconcile", "--by", "mode"], "--by does not go with it"),
+        (["usage", "--reconcile", "--by", "weather"], "--by does not go with it"),
+        (["usage", "--reconcile", "always"], "always"),
         (["usage", "--since", "yesterday"], "--since 'yesterday'"),
         (["usage", "--until", "12m"], "--until '12m'"),
         (["usage", "--since", "1d", "--until", "2d"], "--since is not before --until"),
@@ -225,6 +235,8 @@ def test_a_missing_configuration_file(tmp_path: Path, assert_wrong: Wrong) -> No
         (["run", "--agent-kind", "other", "--", "/nonexistent/agent"], 4),
         (["ask", "--agent-kind", "other", "hello", "--", "/nonexistent/agent"], 4),
         (["demo", "--agent", "/nonexistent/agent"], 4),
+        (["prove", "--agent", "/nonexistent/agent"], 4),
+        (["prove", "--claude", "/nonexistent/claude"], 4),
         (["--cli", "auth", "login", "--console"], 3),
         (["--mode", "api-key", "--cli", "auth", "login"], 3),
         (["--mode", "A", "--cli", "--debug", "auth", "logout"], 3),

@@ -4,21 +4,29 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from acp_bridge.errors import ConfigurationError
 from acp_bridge.launch import credentials
 from acp_bridge.launch.credentials import (
+    Credential,
     api_key,
+    api_key_source,
+    as_headers,
     endpoint_credential,
     header_lines,
     oauth_token,
-    resolve_api_key,
+    stand_in,
 )
 
 KEY = "sk-ant-api03-FAKE-key"
 SUBSCRIPTION = "sk-ant-oat01-FAKE-token"
+
+
+def read_key(**given: Any) -> Credential:
+    return api_key_source(**given).read()
 
 
 def program(tmp_path: Path, name: str, code: str) -> Path:
@@ -34,10 +42,10 @@ def test_the_key_itself_a_file_and_a_command_give_the_same_key(tmp_path: Path) -
     command = f"{shlex.quote(str(program(tmp_path, 'say key', f'echo {KEY}')))} 'an argument'"
 
     found = [
-        resolve_api_key(value=KEY),
-        resolve_api_key(file=tmp_path / "key"),
-        resolve_api_key(command=command),
-        resolve_api_key(inherited=KEY),
+        read_key(value=KEY),
+        read_key(file=tmp_path / "key"),
+        read_key(command=command),
+        read_key(inherited=KEY),
     ]
 
     assert [item.slots for item in found] == [{"api_key": KEY}] * 4
@@ -64,49 +72,49 @@ def test_the_keyring_is_asked_through_the_platforms_own_program(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "platform", platform)
 
-    assert resolve_api_key(keyring="anthropic/me/desk").slots == {"api_key": KEY}
+    assert read_key(keyring="anthropic/me/desk").slots == {"api_key": KEY}
 
 
 def test_a_source_that_was_given_beats_the_inherited_key() -> None:
-    assert resolve_api_key(value=KEY, inherited="sk-ant-api03-FAKE-other").slots["api_key"] == KEY
+    assert read_key(value=KEY, inherited="sk-ant-api03-FAKE-other").slots["api_key"] == KEY
 
 
 @pytest.mark.parametrize(
     ("resolve", "says"),
     [
-        (resolve_api_key, "mode api-key has no API key"),
-        (lambda: resolve_api_key(inherited=""), "mode api-key has no API key"),
-        (lambda: resolve_api_key(value=""), "the API key from ACP_BRIDGE_API_KEY is empty"),
+        (read_key, "mode api-key has no API key"),
+        (lambda: read_key(inherited=""), "mode api-key has no API key"),
+        (lambda: read_key(value=""), "the API key from ACP_BRIDGE_API_KEY is empty"),
         (
-            lambda: resolve_api_key(value=KEY, command="x"),
+            lambda: read_key(value=KEY, command="x"),
             "sources: ACP_BRIDGE_API_KEY, ACP_BRIDGE_API_KEY_COMMAND",
         ),
         (
-            lambda: resolve_api_key(file=Path("/absent/key")),
+            lambda: read_key(file=Path("/absent/key")),
             "/absent/key that ACP_BRIDGE_API_KEY_FILE names",
         ),
         (
-            lambda: resolve_api_key(command="/absent/program"),
+            lambda: read_key(command="/absent/program"),
             "/absent/program that ACP_BRIDGE_API_KEY_COMM",
         ),
         (
-            lambda: resolve_api_key(command="echo 'open"),
+            lambda: read_key(command="echo 'open"),
             "ACP_BRIDGE_API_KEY_COMMAND has an open quote",
         ),
-        (lambda: resolve_api_key(command=" "), "ACP_BRIDGE_API_KEY_COMMAND is empty"),
-        (lambda: resolve_api_key(command="false"), "ACP_BRIDGE_API_KEY_COMMAND did not give a key"),
+        (lambda: read_key(command=" "), "ACP_BRIDGE_API_KEY_COMMAND is empty"),
+        (lambda: read_key(command="false"), "ACP_BRIDGE_API_KEY_COMMAND did not give a key"),
         (
-            lambda: resolve_api_key(command="true"),
+            lambda: read_key(command="true"),
             "the API key from ACP_BRIDGE_API_KEY_COMMAND is empty",
         ),
         (
-            lambda: resolve_api_key(keyring="anthropic"),
+            lambda: read_key(keyring="anthropic"),
             "ACP_BRIDGE_API_KEY_KEYRING does not name an entry",
         ),
-        (lambda: resolve_api_key(value=f"{KEY}\n{KEY}"), "has blanks or other characters"),
-        (lambda: resolve_api_key(value=f"{KEY}\u00e9"), "has blanks or other characters"),
+        (lambda: read_key(value=f"{KEY}\n{KEY}"), "has blanks or other characters"),
+        (lambda: read_key(value=f"{KEY}\u00e9"), "has blanks or other characters"),
         (
-            lambda: resolve_api_key(inherited=SUBSCRIPTION),
+            lambda: read_key(inherited=SUBSCRIPTION),
             "the environment is a subscription token",
         ),
         (lambda: api_key(SUBSCRIPTION, source="a file"), "a file is a subscription token"),
@@ -141,13 +149,13 @@ def test_a_command_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(
         ConfigurationError, match="ACP_BRIDGE_API_KEY_COMMAND did not answer within"
     ):
-        resolve_api_key(command=str(hanging))
+        read_key(command=str(hanging))
 
 
 def test_a_key_that_the_command_prints_to_stderr_is_not_in_the_error(tmp_path: Path) -> None:
     failing = program(tmp_path, "fail", f"echo {KEY} >&2; exit 1")
     with pytest.raises(ConfigurationError) as caught:
-        resolve_api_key(command=str(failing))
+        read_key(command=str(failing))
     assert KEY not in str(caught.value)
 
 
@@ -155,3 +163,42 @@ def test_headers_may_come_beside_a_token() -> None:
     found = endpoint_credential(token="FAKE", headers={"X-Team": "a", "X-Cost": "b"})
     assert found.form == "bearer"
     assert found.slots == {"bearer": "FAKE", "headers": "X-Team: a\nX-Cost: b"}
+
+
+def test_a_file_and_a_command_are_read_when_the_key_is_needed_and_may_then_give_another(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("")
+    sources = [api_key_source(file=file), api_key_source(command=f"cat {shlex.quote(str(file))}")]
+
+    for key in (KEY, f"{KEY}-renewed"):
+        file.write_text(key)
+        assert [source.read().slots for source in sources] == [{"api_key": key}] * 2
+    assert [source.renewable for source in [*sources, api_key_source(value=KEY)]] == [
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("credential", "slot", "headers"),
+    [
+        (api_key(KEY, source="here"), "api_key", (("x-api-key", KEY),)),
+        (endpoint_credential(token="FAKE-t"), "bearer", (("Authorization", "Bearer FAKE-t"),)),
+        (endpoint_credential(key="FAKE-k"), "api_key", (("x-api-key", "FAKE-k"),)),
+        (endpoint_credential(headers={"X-Tenant": "a: b"}), "api_key", (("X-Tenant", "a: b"),)),
+        (
+            endpoint_credential(token="FAKE-t", headers={"authorization": "FAKE own", "X-A": "1"}),
+            "bearer",
+            (("authorization", "FAKE own"), ("X-A", "1")),
+        ),
+        (endpoint_credential(no_auth=True), "bearer", ()),
+    ],
+)
+def test_the_agent_gets_a_placeholder_and_the_guard_the_headers(
+    credential: Credential, slot: str, headers: tuple[tuple[str, str], ...]
+) -> None:
+    assert stand_in(credential.form, "placeholder").slots == {slot: "placeholder"}
+    assert as_headers(credential) == headers

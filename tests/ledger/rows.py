@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from acp_bridge.ledger.records import RunRow, SessionRow, SpentRow
+from acp_bridge.ledger.records import RunRow, SessionRow, SpentRow, WitnessRow
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State, Tokens, UsageEntry
 from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
 from acp_bridge.policy.surface import Surface
@@ -78,6 +78,29 @@ def session(
 ) -> SessionRow:
     return SessionRow(
         run_id=run_id, session_id=session_id, opened_at=NOON, settled_at=settled_at, cwd="/project"
+    )
+
+
+def told(  # noqa: PLR0913 - each by name
+    source: Source,
+    *,
+    run_id: str = "run",
+    session_id: str = "session",
+    model: str = "opus",
+    tokens: Tokens = TOKENS,
+    requests: int | None = 1,
+    cost_micros: int | None = 1500,
+    at: datetime = NOON,
+) -> WitnessRow:
+    return WitnessRow(
+        run_id=run_id,
+        session_id=session_id,
+        source=source,
+        model=model,
+        tokens=tokens,
+        requests=requests,
+        cost_micros=cost_micros,
+        at=at,
     )
 
 

@@ -24,15 +24,20 @@ def rows(path: Path, table: str) -> list[tuple[object, ...]]:
         return file.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - own names
 
 
-def make_version_1(path: Path) -> None:
-    """Take the newest ledger back to what the first version of the schema was."""
+ADDED = {1: ("charge_quarters", "place_quarters", "witnesses"), 2: ("witnesses",)}
+"""The tables that the version of that number did not have yet."""
+
+
+def take_back(path: Path, version: int) -> None:
+    """Take the newest ledger back to what it was in that version of the schema."""
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
-        file.execute("DROP TABLE charge_quarters")
-        file.execute("DROP TABLE place_quarters")
-        file.execute("PRAGMA user_version = 1")
+        for table in ADDED[version]:
+            file.execute(f"DROP TABLE {table}")
+        file.execute(f"PRAGMA user_version = {version}")
 
 
-def test_an_older_ledger_is_upgraded_with_its_entries(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ADDED)
+def test_an_older_ledger_is_upgraded_with_its_entries(tmp_path: Path, version: int) -> None:
     path = tmp_path / "ledger.sqlite3"
     writer = LedgerWriter(path)
     for number in range(30):
@@ -40,12 +45,17 @@ def test_an_older_ledger_is_upgraded_with_its_entries(tmp_path: Path) -> None:
     writer.close(SECONDS)
     before = {table: rows(path, table) for table in ("place_quarters", "charge_quarters")}
     schema = tables(path)
-    make_version_1(path)
+    take_back(path, version)
     assert tables(path) != schema
     with Ledger(path) as ledger:
         assert ledger.report().totals.tokens.input == 30 * TOKENS.input
+        assert ledger.witnesses() == []
     assert tables(path) == schema
     assert {table: rows(path, table) for table in before} == before
+
+
+def test_every_version_but_the_newest_is_tried() -> None:
+    assert set(ADDED) == set(range(1, len(MIGRATIONS)))
 
 
 def test_a_newer_ledger_is_refused_with_a_hint_and_left_alone(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import anyio
 from anyio.abc import SocketStream
 
 from acp_bridge.loopback.bound import bind_loopback
-from acp_bridge.loopback.guard import RequestFacts, WireGuard
-from acp_bridge.loopback.http import Listener
+from acp_bridge.loopback.guard import Report, RequestFacts, WireGuard
+from acp_bridge.loopback.http import Limits, Listener
 from acp_bridge.loopback.message import HeaderPairs
 from acp_bridge.loopback.upstream import Upstream
 from acp_bridge.modes import BillingMode
@@ -92,6 +92,7 @@ class Seen:
     chunks: list[bytes] = field(default_factory=list)
     ends: list[bool] = field(default_factory=list)
     ended: anyio.Event = field(default_factory=anyio.Event)
+    sent: bool | None = None
 
     def response(self, status: int, headers: HeaderPairs) -> None:
         self.heads.append((status, headers))
@@ -99,7 +100,8 @@ class Seen:
     def chunk(self, data: bytes) -> None:
         self.chunks.append(data)
 
-    def end(self, *, complete: bool) -> None:
+    def end(self, *, complete: bool, sent: bool = True) -> None:
+        self.sent = sent
         self.ends.append(complete)
         self.ended.set()
 
@@ -166,12 +168,14 @@ async def attach_key(headers: HeaderPairs) -> HeaderPairs:
 
 
 @asynccontextmanager
-async def rig(
+async def rig(  # noqa: PLR0913 - what a guard can be given
     upstream: Upstream | str,
     *,
     mode: BillingMode = BillingMode.API_KEY,
     attach: Callable[[HeaderPairs], Awaitable[HeaderPairs]] = attach_key,
-    renew: Callable[[], Awaitable[bool]] | None = None,
+    renew: Callable[[HeaderPairs], Awaitable[bool]] | None = None,
+    report: Report | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Rig]:
     """Run a guard in front of an upstream."""
     everything = Everything()
@@ -185,19 +189,22 @@ async def rig(
         attach=attach,
         observer=everything,
         renew=renew,
+        report=report,
+        limits=limits,
     ) as guard:
         yield Rig(guard, port, everything.seen)
 
 
 def unchunked(body: bytes) -> bytes:
     """A chunked body's content; fails if it has no end."""
-    content = b""
+    content: list[bytes] = []
+    at = 0
     while True:
-        line, _, body = body.partition(b"\r\n")
-        size = int(line, 16)
+        end = body.index(b"\r\n", at)
+        size, at = int(body[at:end], 16), end + 2
         if not size:
-            assert body == b"\r\n"
-            return content
-        content += body[:size]
-        assert body[size : size + 2] == b"\r\n"
-        body = body[size + 2 :]
+            assert body[at:] == b"\r\n"
+            return b"".join(content)
+        content.append(body[at : at + size])
+        at += size + 2
+        assert body[at - 2 : at] == b"\r\n"

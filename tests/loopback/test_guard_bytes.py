@@ -172,6 +172,62 @@ def test_an_answer_of_known_length_comes_back_as_it_is(run: Run, body: bytes) ->
     run(scenario)
 
 
+ANSWERS = {
+    "document": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-A:  1 \r\nx-a: caf\xe9\r\n"
+    b"Keep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\n{}",
+    "error": b"HTTP/1.1 529 Overloaded\r\nretry-after: 3\r\nx-should-retry: true\r\n"
+    b"Connection: X-Hop\r\nX-Hop: 1\r\nContent-Length: 4\r\n\r\nbusy",
+    "stream": SSE
+    + chunk(EVENTS[0])
+    + b"5;extension=1\r\n: hi\n\r\n"
+    + b"".join(map(chunk, EVENTS[1:]))
+    + b"0\r\nX-Trailer: 1\r\n\r\n",
+    "compressed": SSE.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    + chunk(gzip.compress(EVENTS[0]))
+    + b"0\r\n\r\n",
+    "without a length": b"HTTP/1.1 200 OK\r\nX-A: 1\r\nConnection: close\r\n\r\nto the end",
+    "nothing": b"HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_arrives_as_if_it_had_been_read_directly(run: Run, answer: bytes) -> None:
+    async def say(stream: SocketStream) -> None:
+        await stream.send(answer)
+        await stream.aclose()
+
+    async def scenario() -> None:
+        async with RawUpstream(say) as upstream, rig(upstream.url) as this:
+            async with raw_client(upstream.url) as client:
+                await client.send(head(BillingMode.API_KEY, this, upstream, "/v1/messages"))
+                direct = await client.read_to_end()
+            guarded = await this.ask(f"/{TOKEN}/v1/messages", AS_KEY)
+        assert end_to_end_of(guarded) == end_to_end_of(direct)
+        assert b"caf\xe9" in guarded or b"caf\xe9" not in direct
+
+    run(scenario)
+
+
+def end_to_end_of(answer: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """Status, headers and body, without what the guard's docstring says may differ."""
+    top, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = top.split(b"\r\n")
+    pairs = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    is_chunked = (b"Transfer-Encoding", b"chunked") in pairs
+    hop = {b"connection", b"keep-alive", b"transfer-encoding", b"x-hop"}
+    kept = [name + b": " + value for name, value in pairs if name.lower() not in hop]
+    return status[:12], kept, without_chunks(body) if is_chunked else body
+
+
+def without_chunks(body: bytes) -> bytes:
+    """A chunked body's content, without extensions and trailers."""
+    content = b""
+    while size := int(body.partition(b"\r\n")[0].partition(b";")[0], 16):
+        _, _, body = body.partition(b"\r\n")
+        content, body = content + body[:size], body[size + 2 :]
+    return content
+
+
 def test_events_pings_and_comments_come_through_each_at_once(run: Run) -> None:
     may_go_on = anyio.Event()
 

@@ -75,46 +75,6 @@ def test_localhost_is_a_name_for_it_too(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [
-        [b"Content-Length: 5", b"Content-Length: 6"],
-        [b"Transfer-Encoding: gzip, chunked"],
-        [b"Host: evil.example"],
-        [b"X-Long: " + b"a" * 70_000],
-        [b"X-Folded : 1"],
-    ],
-    ids=["two lengths", "unknown coding", "two hosts", "long header", "blank in a name"],
-)
-def test_heads_that_can_be_read_in_two_ways_and_endless_ones_are_refused(
-    run: Run, headers: list[bytes]
-) -> None:
-    async def scenario() -> None:
-        async with RawUpstream() as upstream, rig(upstream.url) as this:
-            sent = this.request(f"/{TOKEN}/v1/messages", AS_KEY, *headers, body=b"")
-            answer = await this.tell(sent)
-        assert answer[9:10] in (b"4", b"5")
-        assert b"connection: close" in answer
-        assert upstream.requests == []
-
-    run(scenario)
-
-
-def test_a_request_behind_an_ambiguous_length_is_a_request_of_its_own(run: Run) -> None:
-    async def scenario() -> None:
-        async with RawUpstream() as upstream, rig(upstream.url) as this:
-            path = f"/{TOKEN}/v1/messages"
-            first = this.request(path, AS_KEY, b"Transfer-Encoding: chunked", body=b"0\r\n\r\n")
-            answer = await this.tell(first + this.request("/x", b"Connection: close", body=b""))
-        (asked,) = upstream.requests
-        assert [answer[9:12], answer.rpartition(b"HTTP/1.1 ")[2][:3]] == [b"200", b"404"]
-        assert b"\r\nContent-Length: 0\r\n" in asked
-        assert asked.lower().count(b"content-length") == 1
-        assert asked.endswith(b"\r\n\r\n")
-
-    run(scenario)
-
-
-@pytest.mark.parametrize(
     ("mode", "headers", "presented"),
     [
         (BillingMode.API_KEY, LOGIN, CredentialClass.SUBSCRIPTION_OAUTH),

@@ -209,7 +209,7 @@ def test_a_key_that_is_refused_is_renewed_once(run: Run, renewed: bool, requests
     async def attach(headers: HeaderPairs) -> HeaderPairs:
         return with_credential(headers, [("x-api-key", keys[-1])])
 
-    async def renew() -> bool:
+    async def renew(_: HeaderPairs) -> bool:
         keys.append("FAKE-two")
         return renewed
 

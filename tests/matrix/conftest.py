@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from tests.matrix.cases import Case
-from tests.matrix.kinds import plant
-from tests.matrix.payers import Payer
-from tests.matrix.scopes import place
-from tests.matrix.sightings import Sighting
-from tests.matrix.stage import Program, Running, Stage
+from acp_bridge.proving.cases import Case
+from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.sightings import Sighting
+from acp_bridge.proving.stage import Program, Running, Stage
+from acp_bridge.proving.trial import try_in_a_process, try_in_a_session
+from tests.support.real import CLAUDE
 
 Try = Callable[[Case, Program], Sighting]
 
@@ -65,20 +66,16 @@ def attempt(
 
 
 async def _in_a_session(running: Running, case: Case) -> Sighting:
-    stage = running.stage
-    project = stage.new_folder("project")
-    placed = place(case.scope, plant(case.kind, stage.bait()), home=stage.home, project=project)
-    return await running.turn(project, options=placed.options, opening=case.opening)
+    return await try_in_a_session(running, case, claude=CLAUDE)
 
 
 async def _in_a_process(root: Path, case: Case, program: Program) -> Sighting:
-    async with Stage(root, case.payer) as stage:
-        project = stage.home.project
-        made = plant(case.kind, stage.bait())
-        placed = place(case.scope, made, home=stage.home, project=project)
-        stage.trap_is_the_users = case.proxy_is_the_users
-        async with stage.run(program, env=placed.env) as running:
-            sighting = await running.turn(project, options=placed.options)
-            if program.is_bridge and not case.proxy_is_the_users:
-                await stage.wait_for_lookups()
-            return sighting
+    return await try_in_a_process(
+        root, case, program, claude=CLAUDE, afterwards=partial(_see_the_lookups, case, program)
+    )
+
+
+async def _see_the_lookups(case: Case, program: Program, stage: Stage) -> None:
+    """What every start asks of the user's own proxy goes there, and nowhere unseen."""
+    if program.is_bridge and not case.proxy_is_the_users:
+        await stage.wait_for_lookups()

@@ -5,19 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from acp_bridge.proving.cases import MODES
+from acp_bridge.proving.client import AcpError
+from acp_bridge.proving.kinds import PLANTED_KEY
+from acp_bridge.proving.messages import CREDENTIAL_CONTRADICTION, MODE_LOCKED, REFUSED, Message
+from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.sightings import Outcome
+from acp_bridge.proving.stage import Program, Stage
 from tests.matrix.extent import FULL_PROFILE
-from tests.matrix.kinds import PLANTED_KEY
-from tests.matrix.messages import (
-    CREDENTIAL_CONTRADICTION,
-    MODE_LOCKED,
-    MODES,
-    REFUSED,
-    Message,
-)
-from tests.matrix.payers import Payer
-from tests.matrix.sightings import Outcome
-from tests.matrix.stage import ALONE, THROUGH_THE_BRIDGE, Program, Stage
-from tests.support.acp import AcpError
+from tests.matrix.programs import ALONE, THROUGH_THE_BRIDGE
 from tests.support.leak_table import Held, Note
 
 pytestmark = pytest.mark.agent

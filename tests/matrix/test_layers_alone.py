@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix.cases import FAST, Case
+from acp_bridge.proving.cases import MODES, Case
+from acp_bridge.proving.client import AcpError
+from acp_bridge.proving.kinds import PLANTED_KEY, Kind, plant
+from acp_bridge.proving.messages import CREDENTIAL_CONTRADICTION, GATEWAY, MODE_LOCKED, REFUSED
+from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.scopes import Scope
+from acp_bridge.proving.sightings import Outcome, Sighting
+from acp_bridge.proving.stage import Stage
 from tests.matrix.extent import FULL_PROFILE
-from tests.matrix.kinds import PLANTED_KEY, Kind, plant
-from tests.matrix.messages import CREDENTIAL_CONTRADICTION, GATEWAY, MODE_LOCKED, MODES, REFUSED
-from tests.matrix.payers import Payer
-from tests.matrix.scopes import Scope
-from tests.matrix.sightings import Outcome, Sighting
-from tests.matrix.stage import Stage, bridge_with_layers
-from tests.support.acp import AcpError
+from tests.matrix.programs import bridge_with_layers
+from tests.matrix.selected import FAST
+from tests.support.real import CLAUDE
 
 pytestmark = pytest.mark.agent
 Try = Callable[..., Sighting]
@@ -111,7 +114,7 @@ async def test_the_evidence_alone_stops_a_session_whose_agent_reports_another_pa
     tmp_path: Path, kind: Kind, payer: Payer
 ) -> None:
     async with Stage(tmp_path, payer) as stage:
-        planted = plant(kind, stage.bait())
+        planted = plant(kind, stage.bait(CLAUDE))
         async with stage.run(EVIDENCE, env=planted.env) as running:
             sighting = await running.turn(stage.home.project)
 

@@ -4,21 +4,20 @@ Each name of the file is the business of tests/launch; here a few rows are taken
 real program runs under. ``ACP_TEST_PROFILE=full`` runs all of them.
 """
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from acp_bridge.launch.channels import CHANNELS_FILE
-from acp_bridge.launch.shipped import shipped_file
-from tests.matrix.cases import Case
+from acp_bridge.proving.cases import Case
+from acp_bridge.proving.kinds import Kind, plant
+from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.scopes import Scope, place
+from acp_bridge.proving.sightings import Outcome, Sighting
+from acp_bridge.proving.stage import Program, Stage
 from tests.matrix.extent import FULL_PROFILE
-from tests.matrix.kinds import Kind, plant
-from tests.matrix.payers import Payer
-from tests.matrix.scopes import Scope, place
-from tests.matrix.sightings import Outcome, Sighting
-from tests.matrix.stage import Program, Stage, bridge_with_layers
+from tests.matrix.programs import bridge_with_layers, channels_without
+from tests.support.real import CLAUDE
 
 pytestmark = pytest.mark.agent
 
@@ -67,7 +66,9 @@ CASES = ROWS if FULL_PROFILE else ROWS[:1]
 @pytest.mark.parametrize("missing", CASES, ids=str)
 async def test_without_its_row_a_channel_is_open(tmp_path: Path, missing: Missing) -> None:
     whole = bridge_with_layers("gate", "lock", "evidence")
-    lacking = replace(whole, argv=(*whole.argv, "--channels", _without(missing.rows, tmp_path)))
+    lacking = replace(
+        whole, argv=(*whole.argv, "--channels", channels_without(missing.rows, tmp_path))
+    )
 
     held = await _turn(tmp_path / "whole", missing.case, whole)
     open_ = await _turn(tmp_path / "lacking", missing.case, lacking)
@@ -78,17 +79,6 @@ async def test_without_its_row_a_channel_is_open(tmp_path: Path, missing: Missin
 
 async def _turn(root: Path, case: Case, program: Program) -> Sighting:
     async with Stage(root, case.payer) as stage, stage.run(program) as running:
-        made = plant(case.kind, stage.bait())
+        made = plant(case.kind, stage.bait(CLAUDE))
         placed = place(case.scope, made, home=stage.home, project=stage.home.project)
         return await running.turn(stage.home.project, options=placed.options)
-
-
-def _without(rows: tuple[str, ...], folder: Path) -> str:
-    """The path of a copy of the channels file that lacks the tables with these pieces."""
-    text = shipped_file(CHANNELS_FILE).read_text(encoding="utf-8")
-    tables = re.split(r"(?m)^(?=\[)", text)
-    wanted = [table for table in tables if not any(row in table for row in rows)]
-    assert len(tables) - len(wanted) == len(rows), "each piece is in one table"
-    copy = folder / CHANNELS_FILE
-    copy.write_text("".join(wanted), encoding="utf-8")
-    return str(copy)

@@ -11,12 +11,13 @@ import pytest
 
 from acp_bridge.loopback.asked import Asked
 from acp_bridge.loopback.script import Step, say, use
+from acp_bridge.proving.cases import MODES
+from acp_bridge.proving.kinds import PLANTED_KEY
+from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.sightings import Outcome, Sighting
+from acp_bridge.proving.stage import Program, Stage
 from tests.matrix.extent import FULL_PROFILE
-from tests.matrix.kinds import PLANTED_KEY
-from tests.matrix.messages import MODES
-from tests.matrix.payers import Payer
-from tests.matrix.sightings import Outcome, Sighting
-from tests.matrix.stage import ALONE, THROUGH_THE_BRIDGE, Program, Stage
+from tests.matrix.programs import ALONE, THROUGH_THE_BRIDGE
 from tests.support.leak_table import Held, Note
 from tests.support.real import CLAUDE
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.matrix.cases import CASES, Case
-from tests.matrix.sightings import Outcome, Sighting
-from tests.matrix.stage import ALONE, STRIPPED, THROUGH_THE_BRIDGE, Program
+from acp_bridge.proving.cases import Case
+from acp_bridge.proving.sightings import Outcome, Sighting
+from acp_bridge.proving.stage import Program
+from tests.matrix.programs import ALONE, STRIPPED, THROUGH_THE_BRIDGE
+from tests.matrix.selected import CASES
 from tests.support.leak_table import Held, Note
 
 pytestmark = pytest.mark.agent

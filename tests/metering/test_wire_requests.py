@@ -51,11 +51,13 @@ def test_a_request_of_the_agent_loop() -> None:
         ("User-Agent", USER_AGENT),
         ("X-Claude-Code-Session-Id", "0b1c-22"),
         ("x-claude-code-session-id", "second"),
+        ("x-claude-code-prompt-id", "0b1c-23"),
     )
     assert asking("hello", headers=headers, stream=True) == ModelRequest(
         endpoint=Endpoint.MESSAGES,
         session_id="0b1c-22",
         agent_id=None,
+        prompt_id="0b1c-23",
         surface=Surface.AGENT_SDK,
         asked_by=AskedBy.MAIN,
         model="claude-x",

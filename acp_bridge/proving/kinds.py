@@ -1,8 +1,8 @@
 """What can be planted: one kind a way of moving the payer, the destination or the route.
 
 A plant is made of environment variables and of keys of a settings file; where it is put is the
-business of `tests.matrix.scopes`. Everything it holds is fake and is known to both endpoints by its
-label, so that whoever sees it can name it.
+business of `acp_bridge.proving.scopes`. Everything it holds is fake and is known to both endpoints
+by its label, so that whoever sees it can name it.
 """
 
 import json
@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from acp_bridge.loopback.scratch import FAKE_OAUTH_TOKEN, fake_login
-from tests.support.real import CLAUDE
 
 PLANTED_KEY = "sk-ant-api03-FAKE-planted-key-not-a-secret-000000000000000000000"
-PLANTED_TOKEN = "FAKE-planted-bearer-not-a-secret"
+PLANTED_TOKEN = "FAKE-planted-bearer-not-a-secret"  # noqa: S105 - fake
 PLANTED_OAUTH = "sk-ant-oat01-FAKE-planted-login-not-a-secret-00000000000000000"
 PLANTED_PROFILE = "FAKE-planted-profile-bearer-not-a-secret"
 PLANTED_SECRETS: Mapping[str, str] = {
@@ -37,12 +36,14 @@ class Bait:
         proxy: the attacker's proxy.
         socket: the attacker's Unix socket.
         folder: an empty folder for files that a plant names.
+        claude: the Claude Code that a planted program becomes.
     """
 
     url: str
     proxy: str
     socket: Path
     folder: Path
+    claude: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Kind(StrEnum):
     """The kinds, by the name that the table shows."""
 
     API_KEY = "ANTHROPIC_API_KEY"
-    AUTH_TOKEN = "ANTHROPIC_AUTH_TOKEN"
+    AUTH_TOKEN = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105 - a name
     HEADERS_REPLACE = "ANTHROPIC_CUSTOM_HEADERS: Authorization"
     HEADERS_ADD = "ANTHROPIC_CUSTOM_HEADERS: x-api-key"
     BASE_URL = "ANTHROPIC_BASE_URL"
@@ -84,7 +85,7 @@ class Kind(StrEnum):
     LOWER_PROXY = "http_proxy"
     ALL_PROXY = "ALL_PROXY"
     UNIX_SOCKET = "ANTHROPIC_UNIX_SOCKET"
-    OAUTH_TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"
+    OAUTH_TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"  # noqa: S105 - a name
     OWN_BLANKED = "own credential blanked"
     HOST_MANAGED = "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"
     HOST_AUTH_VARIABLE = "CLAUDE_CODE_HOST_AUTH_ENV_VAR"
@@ -193,7 +194,7 @@ def _program(bait: Bait) -> Plant:
     path = bait.folder / "other-claude"
     path.write_text(
         f"#!/bin/sh\nANTHROPIC_API_KEY={PLANTED_KEY}\nexport ANTHROPIC_API_KEY\n"
-        f'exec {shlex.quote(str(CLAUDE))} "$@"\n'
+        f'exec {shlex.quote(str(bait.claude))} "$@"\n'
     )
     path.chmod(0o700)
     return Plant({"CLAUDE_CODE_EXECUTABLE": str(path)})

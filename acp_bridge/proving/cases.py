@@ -1,19 +1,18 @@
 """The table: every kind in every scope for every payer, and what each does without the bridge.
 
-A case leaks without the bridge unless a rule below says otherwise, with the reason; the test
-asserts that too, so a mark cannot outlive its truth. `FAST` is the part that runs by default: each
-kind and each scope with each payer for whom they matter, where kinds that differ by a name only
-take turns. ``ACP_TEST_PROFILE=full`` runs all of `FULL`.
+A case leaks without the bridge unless a rule below says otherwise, with the reason; the tests of
+the leak matrix assert that too, so a mark cannot outlive its truth.
+
+`FULL` is everything; `acp_bridge.proving.selection` says what a proof takes of it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.matrix.extent import FULL_PROFILE
-from tests.matrix.kinds import Kind
-from tests.matrix.payers import Payer
-from tests.matrix.scopes import Scope
-from tests.matrix.sightings import Outcome
+from acp_bridge.proving.kinds import Kind
+from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.scopes import Scope
+from acp_bridge.proving.sightings import Outcome
 
 A, B, C = Payer.KEY, Payer.LOGIN, Payer.ENDPOINT
 
@@ -40,8 +39,17 @@ class Case:
     @property
     def plant(self) -> str:
         """The plant in words, without the payer."""
-        by = "" if self.opening == "session/new" else f", {self.opening}"
-        return f"{self.kind} in {self.scope}{by}"
+        return f"{self.kind} in {self.where}"
+
+    @property
+    def channel(self) -> str:
+        """The name of the channel."""
+        return self.kind.value
+
+    @property
+    def where(self) -> str:
+        """The place in words, with the opening if it is not the usual one."""
+        return self.scope if self.opening == "session/new" else f"{self.scope}, {self.opening}"
 
     @property
     def alone(self) -> tuple[Outcome, str]:
@@ -84,7 +92,8 @@ class _Rule:
 _PROXIES = frozenset({Kind.PROXY, Kind.LOWER_PROXY, Kind.ALL_PROXY})
 _THE_USERS = frozenset({Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL})
 _OF_THE_PROJECT = frozenset({Scope.PROJECT, Scope.LOCAL, Scope.META_SOURCES})
-_RESTRICTIONS = (Scope.META_MANAGED, Scope.META_MANAGED_FLAG)
+RESTRICTIONS = (Scope.META_MANAGED, Scope.META_MANAGED_FLAG)
+"""Places from which Claude Code takes restrictions and no payer."""
 _IN_THE_ENVIRONMENT = frozenset({Scope.ENVIRONMENT, Scope.META_ENV})
 _FOLDERS = frozenset({Kind.CONFIG_FOLDER, Kind.LOGIN_FOLDER})
 _PROFILES = frozenset({Kind.FEDERATION, Kind.PROFILE_FOLDER})
@@ -96,7 +105,7 @@ _RULES = (
     _Rule(
         frozenset(Kind) - {Kind.WRONG_TYPE},
         "Claude Code takes only restrictions from managedSettings",
-        scopes=frozenset(_RESTRICTIONS),
+        scopes=frozenset(RESTRICTIONS),
     ),
     _Rule(
         frozenset({Kind.PROGRAM}),
@@ -168,7 +177,7 @@ _RULES = (
 )
 
 _SETTINGS = frozenset(Scope) - {Scope.ENVIRONMENT, Scope.GLOBAL, Scope.META_ENV}
-_FROM_A_CLIENT = (Scope.META_SETTINGS, Scope.META_SETTINGS_PATH, Scope.META_FLAG)
+FROM_A_CLIENT = (Scope.META_SETTINGS, Scope.META_SETTINGS_PATH, Scope.META_FLAG)
 # These scopes differ from others only in how the settings get there, so a few kinds speak for all.
 _A_FEW = frozenset({Kind.API_KEY, Kind.BASE_URL, Kind.BEDROCK, Kind.HELPER})
 _SOME = _A_FEW | {
@@ -190,7 +199,7 @@ _KINDS_OF = {
 
 
 _SCOPES_OF = {
-    Kind.WRONG_TYPE: frozenset({*_FROM_A_CLIENT, *_RESTRICTIONS, Scope.USER}),
+    Kind.WRONG_TYPE: frozenset({*FROM_A_CLIENT, *RESTRICTIONS, Scope.USER}),
     Kind.HELPER: _SETTINGS,
     # The user may keep state and login elsewhere.
     Kind.CONFIG_FOLDER: frozenset(Scope) - _THE_USERS,
@@ -211,16 +220,17 @@ def _matters(case: Case) -> bool:
     return not own or case.payer in _WITH_A_CREDENTIAL
 
 
-_OPENINGS = ("session/load", "session/resume", "session/fork")
-_MODES = (A, B, C)
+OPENINGS = ("session/load", "session/resume", "session/fork")
+MODES = (A, B, C)
+"""The usual payer of each billing mode."""
 
 
 def _all() -> Iterator[Case]:
-    for payer in _MODES:
+    for payer in MODES:
         cases = (Case(kind, scope, payer) for scope in Scope for kind in Kind)
         yield from (case for case in cases if _matters(case))
-        for opening in _OPENINGS:
-            for scope in (Scope.META_ENV, *_FROM_A_CLIENT):
+        for opening in OPENINGS:
+            for scope in (Scope.META_ENV, *FROM_A_CLIENT):
                 for kind in (Kind.BASE_URL, Kind.AUTH_TOKEN):
                     yield Case(kind, scope, payer, opening)
     for payer in (Payer.SETUP_TOKEN, Payer.ENDPOINT_KEY):
@@ -230,52 +240,3 @@ def _all() -> Iterator[Case]:
 
 
 FULL = tuple(_all())
-
-_IN_TURN = (
-    Scope.PROJECT,
-    Scope.META_ENV,
-    Scope.LOCAL,
-    Scope.META_SETTINGS,
-    Scope.META_FLAG,
-    Scope.META_SETTINGS_PATH,
-)
-_OF_A_PROCESS = (Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL)
-_STRONGEST = (Kind.API_KEY, Kind.BASE_URL, Kind.AUTH_TOKEN, Kind.PROXY, Kind.HEADERS_ADD)
-# Kinds that differ by a name only take turns with the payers.
-_ALIKE = (
-    (Kind.BEDROCK, Kind.VERTEX, Kind.FOUNDRY),
-    (Kind.ANTHROPIC_AWS, Kind.GOOGLE_CLOUD, Kind.MANTLE),
-    (Kind.PROXY, Kind.LOWER_PROXY, Kind.ALL_PROXY),
-    (Kind.HOST_CREDENTIALS_FILE, Kind.HOST_AUTH_VARIABLE, Kind.HOST_MANAGED),
-)
-
-
-def _fast() -> Iterator[Case]:
-    everything = frozenset(FULL)
-    for turn, payer in enumerate(_MODES):
-        passed_over = {kinds[i] for kinds in _ALIKE for i in range(3) if i != turn}
-        for place, kind in enumerate(kind for kind in Kind if kind not in passed_over):
-            yield from _first_that_leaks(kind, payer, place + turn, everything)
-        for place, scope in enumerate(_OF_A_PROCESS):
-            yield Case(_STRONGEST[(2 * turn + place) % len(_STRONGEST)], scope, payer)
-        yield Case(Kind.BASE_URL, _FROM_A_CLIENT[turn], payer, _OPENINGS[turn])
-    yield Case(Kind.API_KEY, Scope.ENVIRONMENT, B)
-    for scope in (*_RESTRICTIONS, Scope.META_SOURCES):
-        yield Case(Kind.API_KEY, scope, B)
-    yield Case(Kind.PROGRAM, Scope.ENVIRONMENT, B)
-    yield Case(Kind.PROGRAM, Scope.META_PROGRAM, B)
-    yield Case(Kind.API_KEY, Scope.USER, Payer.SETUP_TOKEN)
-    yield Case(Kind.BASE_URL, Scope.ENVIRONMENT, Payer.ENDPOINT_KEY)
-
-
-def _first_that_leaks(
-    kind: Kind, payer: Payer, start: int, everything: frozenset[Case]
-) -> Iterator[Case]:
-    """One case of a kind, in the first scope from `start` on in which it leaks; none if in none."""
-    scopes = _IN_TURN[start % len(_IN_TURN) :] + _IN_TURN[: start % len(_IN_TURN)]
-    cases = [case for scope in scopes if (case := Case(kind, scope, payer)) in everything]
-    yield from [case for case in cases if case.alone[0] is not Outcome.HELD][:1]
-
-
-FAST = tuple(dict.fromkeys(_fast()))
-CASES = FULL if FULL_PROFILE else FAST

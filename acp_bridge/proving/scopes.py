@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from acp_bridge.loopback.scratch import ScratchHome
-from tests.matrix.kinds import Plant
+from acp_bridge.proving.kinds import Plant
 
 
 class Scope(StrEnum):

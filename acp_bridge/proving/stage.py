@@ -1,8 +1,9 @@
 """A closed world with two endpoints: the mode's and the attacker's; and a program that runs in it.
 
-async with Stage(tmp_path, Payer.LOGIN) as stage:
-    placed = place(Scope.USER, plant(Kind.API_KEY, stage.bait()), home=stage.home, project=…)
-    async with stage.run(THROUGH_THE_BRIDGE, env=placed.env) as running:
+async with Stage(folder, Payer.LOGIN) as stage:
+    made = plant(Kind.API_KEY, stage.bait(claude))
+    placed = place(Scope.USER, made, home=stage.home, project=stage.home.project)
+    async with stage.run(program, env=placed.env) as running:
         sighting = await running.turn(project, options=placed.options)
 """
 
@@ -20,21 +21,21 @@ from typing import Any, Self
 import anyio
 import anyio.abc
 import anyio.to_thread
-import psutil
 
+from acp_bridge.agent.keeper import descendants, rows_from_proc, rows_from_ps
 from acp_bridge.loopback.endpoint import EmbeddedEndpoint
 from acp_bridge.loopback.scratch import ScratchHome, make_scratch_home, scratch_environment
 from acp_bridge.loopback.script import Script
 from acp_bridge.loopback.sink import ProxySink, RefusedRequest
-from tests.matrix.kinds import Bait
-from tests.matrix.payers import KNOWN, Payer
-from tests.matrix.sightings import Sighting
-from tests.support import layers as layers_script
-from tests.support.acp import AcpClient, AcpError, acp_client
-from tests.support.real import ADAPTER_ARGV
+from acp_bridge.proving.client import AcpClient, AcpError, acp_client
+from acp_bridge.proving.kinds import Bait
+from acp_bridge.proving.payers import KNOWN, Payer
+from acp_bridge.proving.sightings import Sighting
 
 SETTLE_SECONDS = 20.0
 TURN_SECONDS = 30.0
+_LOOK_AGAIN_SECONDS = 0.05
+_HAS_PROC = sys.platform == "linux"
 _QUIET = {"CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION": "false", "SHELL": "/bin/bash"}
 _REFUSAL = (
     b"HTTP/1.1 402 Payment Required\r\ncontent-type: application/json\r\nx-should-retry: false\r\n"
@@ -52,23 +53,14 @@ class Program:
         is_bridge: whether it is told who pays by the bridge's own settings.
         is_told_both_ways: also by Claude Code's variables, for a bridge without its launch gate.
         strips: variables that the launcher of the plain adapter takes away.
+        env: variables of its own, under those of the payer and the plant; as pairs.
     """
 
     argv: Sequence[str]
     is_bridge: bool = False
     is_told_both_ways: bool = False
     strips: tuple[str, ...] = ()
-
-
-THROUGH_THE_BRIDGE = Program((sys.executable, "-m", "acp_bridge"), is_bridge=True)
-ALONE = Program(ADAPTER_ARGV)
-STRIPPED = Program(ADAPTER_ARGV, strips=("ANTHROPIC_API_KEY",))
-
-
-def bridge_with_layers(*layers: str) -> Program:
-    """The bridge with only these layers on: ``gate``, ``lock``, ``evidence``."""
-    argv = (sys.executable, str(layers_script.__file__), "--layers", ",".join(layers))
-    return Program(argv, is_bridge=True, is_told_both_ways="gate" not in layers)
+    env: tuple[tuple[str, str], ...] = ()
 
 
 class Stage:
@@ -125,14 +117,23 @@ class Stage:
         folder.mkdir(mode=0o700)
         return folder
 
-    def bait(self) -> Bait:
-        """What a plant can point at on this stage."""
-        return Bait(self.attacker.url, self.trap.url, self._socket, self.new_folder("bait"))
+    def bait(self, claude: Path) -> Bait:
+        """What a plant can point at on this stage.
+
+        Args:
+            claude: the Claude Code that a planted program becomes.
+        """
+        folder = self.new_folder("bait")
+        return Bait(self.attacker.url, self.trap.url, self._socket, folder, claude)
 
     def environment(self, program: Program, plant: Mapping[str, str]) -> dict[str, str]:
         """The environment of a program, with variables planted."""
         terms = self.payer.terms
-        env = {**scratch_environment(self.home, sink_url=self.sink.url), **_QUIET}
+        env = {
+            **scratch_environment(self.home, sink_url=self.sink.url),
+            **_QUIET,
+            **dict(program.env),
+        }
         if not program.is_bridge or program.is_told_both_ways:
             env |= _filled(terms.native, self.endpoint.url)
         if program.is_bridge:
@@ -153,8 +154,8 @@ class Stage:
         whole = self.environment(program, env or {})
         argv, folder = program.argv, cwd or self.home.project
         async with acp_client(argv, env=whole, cwd=folder) as client:
-            await client.initialize(auth={"_meta": {"gateway": True}})
-            yield Running(self, client)
+            result = await client.initialize(auth={"_meta": {"gateway": True}})
+            yield Running(self, client, result)
 
     async def wait_for_lookups(self) -> None:
         """Wait until everything was asked for that the payer's starts always ask for.
@@ -185,11 +186,18 @@ class _Mark:
 
 
 class Running:
-    """A started program on its stage."""
+    """A started program on its stage.
 
-    def __init__(self, stage: Stage, client: AcpClient) -> None:
+    Attributes:
+        stage: where it runs.
+        client: what speaks to it.
+        initialized: its answer to ``initialize``.
+    """
+
+    def __init__(self, stage: Stage, client: AcpClient, initialized: Mapping[str, Any]) -> None:
         self.stage = stage
         self.client = client
+        self.initialized = initialized
         self._mark = self.mark()
 
     def mark(self) -> _Mark:
@@ -242,22 +250,23 @@ class Running:
             params["sessionId"] = await self._earlier_session(project)
         if options:
             params["_meta"] = {"claudeCode": {"options": dict(options)}}
-        before = _descendants(self.client)
+        before = await _descendants(self.client)
         self.mark()
         session = params.get("sessionId")
+        end: dict[str, Any] = {}
         try:
             opened = await self.client.request(opening, params, seconds=TURN_SECONDS)
             session = str(opened.get("sessionId", session))
-            turn = await self.client.prompt(session, prompt, seconds=TURN_SECONDS)
-            return self.sighting(text=turn.text)
+            end["text"] = (await self.client.prompt(session, prompt, seconds=TURN_SECONDS)).text
         except AcpError as error:
-            return self.sighting(error=error)
-        except TimeoutError:
-            return self.sighting(said="nothing within the time")
-        finally:
-            if session is not None:
-                await self._close(session)
-            await anyio.to_thread.run_sync(_wait_for_the_end, _descendants(self.client) - before)
+            end["error"] = error
+        except TimeoutError as error:
+            end["said"] = str(error) or "nothing within the time"
+        if session is not None and not self.client.has_ended:
+            await self._close(session)
+        await _wait_for_the_end(await _descendants(self.client) - before)
+        # Looked at last: what the session sent after its answer counts as well.
+        return self.sighting(**end)
 
     async def _earlier_session(self, project: Path) -> str:
         session = await self.client.new_session(project)
@@ -270,13 +279,21 @@ class Running:
         await self.client.wait_for_response(number, seconds=TURN_SECONDS)
 
 
-def _descendants(client: AcpClient) -> frozenset[psutil.Process]:
-    return frozenset(psutil.Process(client.process.pid).children(recursive=True))
+async def _processes() -> dict[int, int]:
+    """Every living process, with its parent."""
+    rows = await anyio.to_thread.run_sync(rows_from_proc if _HAS_PROC else rows_from_ps)
+    return {pid: parent for pid, parent, _ in rows}
 
 
-def _wait_for_the_end(processes: frozenset[psutil.Process]) -> None:
+async def _descendants(client: AcpClient) -> frozenset[int]:
+    return frozenset(descendants(client.process.pid, (await _processes()).items()))
+
+
+async def _wait_for_the_end(processes: frozenset[int]) -> None:
     """A Claude Code that has ended sends nothing that the next session would be blamed for."""
-    psutil.wait_procs(processes, timeout=SETTLE_SECONDS)
+    with anyio.move_on_after(SETTLE_SECONDS):
+        while processes & (await _processes()).keys():  # noqa: ASYNC110 - nobody tells
+            await anyio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def _is_for(target: str, refused: RefusedRequest) -> bool:

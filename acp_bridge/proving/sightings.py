@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from acp_bridge.loopback.seen import SeenRequest
 from acp_bridge.modes import CredentialClass
-from tests.matrix.payers import Payer
+from acp_bridge.proving.payers import Payer
 
 _NOT_A_MODEL_REQUEST = ("HEAD", "/")
 
@@ -18,7 +18,7 @@ class Outcome(StrEnum):
     """Answered, and only the mode's own credential was seen, only where it belongs."""
     LEAKED = "leaked"
     """Another credential was seen, or anything at all at another place."""
-    NO_ANSWER = "no answer"
+    NO_ANSWER = "no_answer"
     """Nothing leaked, and nothing was answered."""
 
 

@@ -3,17 +3,16 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from tests.matrix.kinds import PLANTED_KEY, PLANTED_TOKEN
-from tests.matrix.payers import Payer
-from tests.matrix.stage import Running
-from tests.support.acp import AcpError
+from acp_bridge.proving.client import AcpError
+from acp_bridge.proving.kinds import PLANTED_KEY, PLANTED_TOKEN
+from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.stage import Running
 
 MODE_LOCKED = -32010
 CREDENTIAL_CONTRADICTION = -32012
-MODES = (Payer.KEY, Payer.LOGIN, Payer.ENDPOINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Message:
 
     name: str
     method: str
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] = field(hash=False)
     leaks: bool
 
     def __str__(self) -> str:
@@ -50,6 +49,32 @@ class Message:
             await self.say(running)
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message under a payer: what a `acp_bridge.proving.cases.Case` is for a plant.
+
+    Attributes:
+        message: what the client says.
+        payer: who is meant to pay.
+    """
+
+    message: Message
+    payer: Payer
+
+    def __str__(self) -> str:
+        return f"{self.message}, {self.payer}"
+
+    @property
+    def channel(self) -> str:
+        """The name of the channel."""
+        return self.message.name
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        return "ACP message"
+
+
 def _gateway(method: str) -> Message:
     gateway = {"baseUrl": "{url}", "headers": {"Authorization": f"Bearer {PLANTED_TOKEN}"}}
     params = {"methodId": method, "_meta": {"gateway": gateway}}
@@ -68,3 +93,6 @@ REFUSED = (
     Message("authenticate unknown", "authenticate", {"methodId": "a-way-of-tomorrow"}, leaks=False),
 )
 GATEWAY = next(message for message in REFUSED if message.name == "authenticate gateway")
+
+LEAKING = tuple(message for message in REFUSED if message.leaks)
+"""Those after which a turn is paid by another without the bridge."""

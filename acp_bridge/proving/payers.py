@@ -10,9 +10,9 @@ from acp_bridge.loopback.scratch import (
     FAKE_SECRETS,
 )
 from acp_bridge.modes import BillingMode, CredentialClass
-from tests.matrix.kinds import PLANTED_SECRETS
+from acp_bridge.proving.kinds import PLANTED_SECRETS
 
-SETUP_TOKEN = "sk-ant-oat01-FAKE-own-setup-token-not-a-secret-000000000000000"
+SETUP_TOKEN = "sk-ant-oat01-FAKE-own-setup-token-not-a-secret-000000000000000"  # noqa: S105 - fake
 ENDPOINT_KEY = "FAKE-own-endpoint-key-not-a-secret"
 KNOWN: Mapping[str, str] = {
     **FAKE_SECRETS,
@@ -34,6 +34,7 @@ class Terms:
         native: the variables that tell Claude Code without the bridge; ``{url}`` is the endpoint.
         bridge: the same for the bridge.
         lookup: what leaves for elsewhere at each start.
+        note: what tells it from the usual payer of the mode.
     """
 
     mode: BillingMode
@@ -41,6 +42,7 @@ class Terms:
     native: Mapping[str, str]
     bridge: Mapping[str, str]
     lookup: frozenset[str] = frozenset()
+    note: str = ""
 
 
 class Payer(StrEnum):
@@ -49,7 +51,7 @@ class Payer(StrEnum):
     KEY = "A"
     LOGIN = "B"
     ENDPOINT = "C"
-    SETUP_TOKEN = "B-token"
+    SETUP_TOKEN = "B-token"  # noqa: S105 - a name
     ENDPOINT_KEY = "C-key"
 
     @property
@@ -84,6 +86,7 @@ _TERMS: Mapping[Payer, Terms] = {
         (CredentialClass.SUBSCRIPTION_OAUTH, "own setup token"),
         {**_TO_ENDPOINT, "CLAUDE_CODE_OAUTH_TOKEN": SETUP_TOKEN},
         {"ACP_BRIDGE_UPSTREAM_URL": "{url}", "CLAUDE_CODE_OAUTH_TOKEN": SETUP_TOKEN},
+        note="setup token",
     ),
     Payer.ENDPOINT_KEY: Terms(
         BillingMode.ENDPOINT,
@@ -91,5 +94,6 @@ _TERMS: Mapping[Payer, Terms] = {
         (CredentialClass.API_KEY, "own endpoint key"),
         {**_TO_ENDPOINT, "ANTHROPIC_API_KEY": ENDPOINT_KEY},
         {"ACP_BRIDGE_ENDPOINT_URL": "{url}", "ACP_BRIDGE_ENDPOINT_API_KEY": ENDPOINT_KEY},
+        note="endpoint with x-api-key",
     ),
 }
