@@ -300,7 +300,12 @@ class Bridge:
         await stack.enter_async_context(metered.metering(self._tasks))
         if start.guard is not None:
             guarded = GuardedRun(
-                preparation, record, start.guard, metered=metered, found=self._found
+                preparation,
+                record,
+                start.guard,
+                metered=metered,
+                found=self._found,
+                log=self._log,
             )
             await stack.enter_async_context(guarded.guarding(self._tasks))
 

@@ -205,7 +205,8 @@ class _Connection:
             try:
                 response = await handler(request)
                 await self._send_response(response)
-            except (Disconnect, _ClientGoneError):
+            except (Disconnect, _ClientGoneError, h11.LocalProtocolError):
+                # The last: an answer that HTTP/1.1 cannot say, as another protocol's may be.
                 pass
             finally:
                 tasks.cancel_scope.cancel()
@@ -225,7 +226,12 @@ class _Connection:
         if isinstance(body, bytes) and not any(n.lower() == "content-length" for n, _ in headers):
             headers.append(("content-length", str(len(body))))
         as_sent = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
-        head = h11.Response(status_code=response.status, headers=as_sent)
+        try:
+            head = h11.Response(status_code=response.status, headers=as_sent)
+        except h11.LocalProtocolError:
+            if not isinstance(body, bytes):
+                await body.aclose()
+            raise
         if isinstance(body, bytes):
             data = b"" if bodiless else body
             await self._send(head, h11.Data(data=data), h11.EndOfMessage())

@@ -113,7 +113,7 @@ class EmbeddedEndpoint:
         step = self._step(asked)
         if isinstance(step, ErrorAnswer):
             return self._answer_at_once(seen, self._error(step))
-        seen = replace(seen, usage=step.usage)
+        seen = replace(seen, usage=step.usage, answered=step.model or asked.model)
         ids = self._ids()
         headers = (("request-id", ids.request), *step.headers)
         if not asked.stream:

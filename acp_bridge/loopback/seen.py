@@ -48,6 +48,7 @@ class SeenRequest:
         body_sha256: hexadecimal digest of the body.
         kind: what it was for.
         model: the model asked for; None outside the Messages API.
+        answered: the model that the answer names; None when no model answered.
         prompt: what the user typed last, as `Asked.prompt`.
         status: the HTTP status answered.
         usage: what the answer is scripted to cost; None when no model answered.
@@ -62,6 +63,7 @@ class SeenRequest:
     body_sha256: str
     kind: RequestKind = RequestKind.OTHER
     model: str | None = None
+    answered: str | None = None
     prompt: str | None = None
     status: int | None = None
     usage: Usage | None = None

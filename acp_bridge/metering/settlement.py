@@ -149,8 +149,9 @@ def settle_end(
         if len(written) != 1 or not books.recorded:
             return Settlement([], [])
         base = Reading(books.session_id)
-    fitting = _fitting(books, candidates)
-    own = min(fitting, key=lambda line: line.size, default=None)
+    claim = _Claim(books.base, books.needed)
+    fitting = _fitting(books, claim, candidates)
+    own = claim.likeliest(fitting)
     witness = own or books.last_result
     source = Source.TRANSCRIPT if own else Source.AGENT_RESULT
     entries = [] if witness is None else _settled(books, base, witness, source, at)
@@ -215,43 +216,47 @@ class _Claim:
         """All tokens it must hold."""
         return Reading("", self.needed).size
 
-    def strength(self, line: Reading) -> int:
-        """0: it cannot be the line. 1: it holds enough in all. 2: also of each model by its name.
+    def fits(self, line: Reading) -> bool:
+        """Whether it may be the line.
 
         The line from which it went on was written by the same witness: its names are the same.
         """
-        if not line.covers(self.began_with) or not line.holds(self.needed):
-            return 0
-        names_something = self.size > Reading("", self.began_with).size
-        return 2 if names_something and line.covers(self.needed) else 1
+        return line.covers(self.began_with) and line.holds(self.needed)
 
-    def strongest(self, lines: Iterable[Reading]) -> list[Reading]:
-        """Those of the lines on which the claim is strongest."""
-        strengths = [(self.strength(line), line) for line in lines]
-        most = max((strength for strength, _ in strengths), default=0)
-        return [line for strength, line in strengths if strength == most > 0]
+    def likeliest(self, lines: Sequence[Reading]) -> Reading | None:
+        """Of lines that fit the smallest, those first that call the models as it does.
+
+        What goes on from a line that fits is larger, and has more models to share a name with.
+        """
+        alike = min((line for line in lines if line.covers(self.needed)), key=_size, default=None)
+        least = min(lines, key=_size, default=None)
+        if alike is None or (least is not None and alike.covers(least.models)):
+            return least
+        return alike
 
 
-def _fitting(books: Books, candidates: Sequence[Reading]) -> list[Reading]:
+def _size(line: Reading) -> int:
+    return line.size
+
+
+def _fitting(books: Books, claim: _Claim, candidates: Sequence[Reading]) -> list[Reading]:
     """The lines that this run's process may have written."""
-    own = _Claim(books.base, books.needed)
     others = [_Claim(*other) for other in books.others_ended]
-    theirs = [(other, other.strongest(candidates)) for other in others]
-    return own.strongest(
+    return [
         line
         for line in candidates
-        if not any(line in lines and _is_rather(line, other, own) for other, lines in theirs)
-    )
+        if claim.fits(line) and not any(_is_rather(line, other, claim) for other in others)
+    ]
 
 
-def _is_rather(line: Reading, other: _Claim, own: _Claim) -> bool:
+def _is_rather(line: Reading, other: _Claim, claim: _Claim) -> bool:
     """Whether a line is more likely another run's than the one of this claim.
 
     The line with which the other began was there before it.
     """
     if line.same_tokens(Reading(line.session_id, other.began_with)):
         return False
-    return other.size > own.size and other.strength(line) >= own.strength(line)
+    return other.size > claim.size and other.fits(line)
 
 
 def _settled(

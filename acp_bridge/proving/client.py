@@ -23,6 +23,8 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from acp_bridge.proving.processes import kill, processes_below, wait_for_the_end
+
 Json = dict[str, Any]
 Answerer = Callable[[Json], Json]
 
@@ -282,15 +284,28 @@ class acp_client:  # noqa: N801 - reads as the function it stands for
 
 
 async def _end(process: Process, *, at_once: bool) -> None:
+    if at_once:
+        await _stop(process)
+        return
     if process.stdin is not None:
         await process.stdin.aclose()
-    if at_once:
-        _signal_group(process, signal.SIGTERM)
-    with anyio.move_on_after(_STOP_SECONDS if at_once else _END_SECONDS):
+    with anyio.move_on_after(_END_SECONDS):
         await process.wait()
     if process.returncode is None:
         _signal_group(process, signal.SIGKILL)
         await process.wait()
+
+
+async def _stop(process: Process) -> None:
+    """End a program and everything below it, in process groups of its own or not."""
+    below = await processes_below(process.pid)
+    _signal_group(process, signal.SIGTERM)
+    with anyio.move_on_after(_STOP_SECONDS):
+        await process.wait()
+    _signal_group(process, signal.SIGKILL)
+    kill(below)
+    await process.wait()
+    await wait_for_the_end(below, _END_SECONDS)
 
 
 def _signal_group(process: Process, number: signal.Signals) -> None:

@@ -8,7 +8,6 @@ async with Stage(folder, Payer.LOGIN) as stage:
 """
 
 import contextlib
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,9 +19,7 @@ from typing import Any, Self
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
-from acp_bridge.agent.keeper import descendants, rows_from_proc, rows_from_ps
 from acp_bridge.loopback.endpoint import EmbeddedEndpoint
 from acp_bridge.loopback.scratch import ScratchHome, make_scratch_home, scratch_environment
 from acp_bridge.loopback.script import Script
@@ -30,12 +27,11 @@ from acp_bridge.loopback.sink import ProxySink, RefusedRequest
 from acp_bridge.proving.client import AcpClient, AcpError, acp_client
 from acp_bridge.proving.kinds import Bait
 from acp_bridge.proving.payers import KNOWN, Payer
+from acp_bridge.proving.processes import processes_below, wait_for_the_end
 from acp_bridge.proving.sightings import Sighting
 
 SETTLE_SECONDS = 20.0
 TURN_SECONDS = 30.0
-_LOOK_AGAIN_SECONDS = 0.05
-_HAS_PROC = sys.platform == "linux"
 _QUIET = {"CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION": "false", "SHELL": "/bin/bash"}
 _REFUSAL = (
     b"HTTP/1.1 402 Payment Required\r\ncontent-type: application/json\r\nx-should-retry: false\r\n"
@@ -250,7 +246,7 @@ class Running:
             params["sessionId"] = await self._earlier_session(project)
         if options:
             params["_meta"] = {"claudeCode": {"options": dict(options)}}
-        before = await _descendants(self.client)
+        before = await processes_below(self.client.process.pid)
         self.mark()
         session = params.get("sessionId")
         end: dict[str, Any] = {}
@@ -264,7 +260,9 @@ class Running:
             end["said"] = str(error) or "nothing within the time"
         if session is not None and not self.client.has_ended:
             await self._close(session)
-        await _wait_for_the_end(await _descendants(self.client) - before)
+        # A Claude Code that has ended sends nothing that the next session would be blamed for.
+        started = await processes_below(self.client.process.pid) - before
+        await wait_for_the_end(started, SETTLE_SECONDS)
         # Looked at last: what the session sent after its answer counts as well.
         return self.sighting(**end)
 
@@ -277,23 +275,6 @@ class Running:
     async def _close(self, session: str) -> None:
         number = await self.client.send_request("session/close", {"sessionId": session})
         await self.client.wait_for_response(number, seconds=TURN_SECONDS)
-
-
-async def _processes() -> dict[int, int]:
-    """Every living process, with its parent."""
-    rows = await anyio.to_thread.run_sync(rows_from_proc if _HAS_PROC else rows_from_ps)
-    return {pid: parent for pid, parent, _ in rows}
-
-
-async def _descendants(client: AcpClient) -> frozenset[int]:
-    return frozenset(descendants(client.process.pid, (await _processes()).items()))
-
-
-async def _wait_for_the_end(processes: frozenset[int]) -> None:
-    """A Claude Code that has ended sends nothing that the next session would be blamed for."""
-    with anyio.move_on_after(SETTLE_SECONDS):
-        while processes & (await _processes()).keys():  # noqa: ASYNC110 - nobody tells
-            await anyio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def _is_for(target: str, refused: RefusedRequest) -> bool:

@@ -10,6 +10,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from acp_bridge.errors import Reason
+from acp_bridge.log import Log
 from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.metering.usage import UsageEntry
 from acp_bridge.modes import Guard
@@ -20,7 +21,7 @@ from acp_bridge.run.preparation import Preparation
 from acp_bridge.run.record import RunRecord
 
 if TYPE_CHECKING:
-    from acp_bridge.loopback.guard import WireGuard
+    from acp_bridge.loopback.guard import TurnedAway, WireGuard
 
 
 class GuardedRun:
@@ -35,9 +36,10 @@ class GuardedRun:
         address: where the guard serves.
         metered: counts what was seen.
         found: given each contradiction.
+        log: where requests are told that the guard turned away.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of, and who is told
         self,
         preparation: Preparation,
         record: RunRecord,
@@ -45,12 +47,14 @@ class GuardedRun:
         *,
         metered: MeteredRun,
         found: Callable[[Contradiction], None],
+        log: Log,
     ) -> None:
         self._preparation = preparation
         self._record = record
         self._address = address
         self._metered = metered
         self._found = found
+        self._log = log
         self._over = anyio.Event()
         self._served = anyio.Event()
         self._bypassing: set[str | None] = set()
@@ -123,7 +127,11 @@ class GuardedRun:
             observer=WireWatch(plan.mode, plan.credential_class, tell, _now),
             observing=preparation.guard is Guard.OBSERVE,
             renew=custody.renew,
+            report=self._turned_away,
         )
+
+    def _turned_away(self, why: "TurnedAway", times: int) -> None:
+        self._log.warning("guard_turned_away", why=why.value, times=times)
 
 
 def _now() -> datetime:

@@ -423,6 +423,35 @@ def test_who_is_not_let_in_is_answered_before_the_body_is_read(run: Run) -> None
     run(scenario)
 
 
+def test_an_answer_that_http_cannot_say_ends_its_connection_and_nothing_else(run: Run) -> None:
+    closed: list[str] = []
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b""
+        finally:
+            closed.append("body")
+
+    async def handler(request: Request) -> Response:
+        if request.target == "/a":
+            chunks = body()
+            await anext(chunks)
+            return Response(200, (("a name", "no name"),), chunks)
+        return await echo(request)
+
+    async def scenario() -> None:
+        async with listen(handler) as server:
+            async with raw_client(server.url) as client:
+                await client.send(GET)
+                assert await client.read_to_end() == b""
+            async with raw_client(server.url) as client:
+                await client.send(post(b"here"))
+                assert b"here" in await client.read_until(b"here")
+        assert closed == ["body"]
+
+    run(scenario)
+
+
 def test_leaving_the_block_ends_streams_and_frees_the_port(run: Run) -> None:
     async def scenario() -> None:
         closed = anyio.Event()

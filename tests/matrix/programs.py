@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from acp_bridge.launch.channels import CHANNELS_FILE
@@ -12,12 +13,15 @@ from tests.support import layers as layers_script
 from tests.support.real import ADAPTER_ARGV
 
 THROUGH_THE_BRIDGE = BRIDGE
+"""With the wire guard in modes A and C, as is the default."""
+WITH_THE_GUARD = replace(BRIDGE, env=(("ACP_BRIDGE_GUARD", "enforce"),))
+"""The same in mode B, where the user asks for it."""
 ALONE = Program(ADAPTER_ARGV)
 STRIPPED = Program(ADAPTER_ARGV, strips=("ANTHROPIC_API_KEY",))
 
 
 def bridge_with_layers(*layers: str) -> Program:
-    """The bridge with only these layers on: ``gate``, ``lock``, ``evidence``."""
+    """The bridge with only these layers on: ``gate``, ``lock``, ``evidence``, ``guard``."""
     argv = (sys.executable, str(layers_script.__file__), "--layers", ",".join(layers))
     return Program(argv, is_bridge=True, is_told_both_ways="gate" not in layers)
 

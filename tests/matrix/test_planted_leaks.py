@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from acp_bridge.proving.cases import Case
+from acp_bridge.proving.payers import Payer
 from acp_bridge.proving.sightings import Outcome, Sighting
 from acp_bridge.proving.stage import Program
-from tests.matrix.programs import ALONE, STRIPPED, THROUGH_THE_BRIDGE
+from tests.matrix.extent import FULL_PROFILE
+from tests.matrix.programs import ALONE, STRIPPED, THROUGH_THE_BRIDGE, WITH_THE_GUARD
 from tests.matrix.selected import CASES
 from tests.support.leak_table import Held, Note
 
@@ -21,6 +23,18 @@ def test_through_the_bridge_only_the_modes_own_credential_is_seen_and_only_at_it
 ) -> None:
     sighting = attempt(case, THROUGH_THE_BRIDGE)
     note(case.plant, case.payer.value, Held.BY_THE_BRIDGE, sighting.outcome is Outcome.HELD)
+
+    assert sighting.outcome is Outcome.HELD, str(sighting)
+
+
+OF_A_LOGIN = [case for case in CASES if case.payer in (Payer.LOGIN, Payer.SETUP_TOKEN)]
+
+
+@pytest.mark.parametrize("case", OF_A_LOGIN if FULL_PROFILE else OF_A_LOGIN[::4], ids=str)
+def test_with_the_guard_only_the_login_is_seen_and_only_at_its_place(
+    case: Case, attempt: Try
+) -> None:
+    sighting = attempt(case, WITH_THE_GUARD)
 
     assert sighting.outcome is Outcome.HELD, str(sighting)
 

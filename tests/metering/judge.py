@@ -19,12 +19,15 @@ class Truth:
     """A request that an answer was begun for.
 
     Attributes:
+        model: as answered.
+        asked_model: as asked for, which is the name in Claude Code's own totals (2.1.316).
         whole: the agent has read the answer to its end.
     """
 
     session_id: str | None
     agent_id: str | None
     model: str | None
+    asked_model: str | None
     asked_by: AskedBy
     tokens: Tokens
     whole: bool
@@ -37,6 +40,7 @@ def truths(seen: Sequence[SeenRequest], outside: set[int]) -> list[Truth]:
         Truth(
             one.session_id,
             one.agent_id,
+            one.answered,
             one.model,
             _label(one),
             tokens_of(one.usage),
@@ -77,14 +81,14 @@ def check(truth: Sequence[Truth], entries: Sequence[UsageEntry]) -> None:
     """
     missed = missed_live(truth, entries)
     whole, broken = [t for t in missed if t.whole], [t for t in missed if not t.whole]
-    models = {one.model for one in truth} | {e.model for e in entries if e.tokens is not None}
+    models = {one.asked_model for one in truth} | {e.model for e in entries if e.tokens is not None}
     for model in models:
-        outside = [one for one in truth if one.outside and one.model == model]
+        outside = [one for one in truth if one.outside and one.asked_model == model]
         more = _sum(entries, State.OUTSIDE, model) - total(t.tokens for t in outside if t.whole)
         assert _is_part(more, [one.tokens for one in outside if not one.whole])
         settled = _sum(entries, State.SETTLED, model)
-        rest = settled - total(one.tokens for one in whole if one.model == model)
-        assert _is_part(rest, [one.tokens for one in broken if one.model == model])
+        rest = settled - total(one.tokens for one in whole if one.asked_model == model)
+        assert _is_part(rest, [one.tokens for one in broken if one.asked_model == model])
     unknown = Counter(entry.asked_by for entry in entries if entry.state is State.UNKNOWN)
     needed = Counter(one.asked_by for one in broken)
     assert needed <= unknown

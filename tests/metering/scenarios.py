@@ -5,7 +5,7 @@ counts can be put to the same test.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -77,6 +77,22 @@ async def tools(stage: Stage) -> None:
 async def subagent_in_front(stage: Stage) -> None:
     async with stage.agent() as agent:
         await agent.ask(await agent.open(), "send somebody")
+
+
+_SIXTEEN = [use("Bash", command=f"echo {number}") for number in range(16)]
+_SUBAGENT = [_send_somebody(in_the_background=False), use("Bash", command="ls"), say("I looked.")]
+
+
+@scenario([*_SIXTEEN, *_SUBAGENT, say("All is done."), say("In short."), say("And on.")])
+async def more_than_twenty_requests(stage: Stage) -> None:
+    async with stage.agent() as agent:
+        session = await agent.open()
+        await agent.ask(session, "use sixteen tools, and send somebody")
+        await agent.ask(session, "/compact")
+        await agent.ask(session, "and then?")
+        await agent.until(RequestKind.SUGGESTION, _DONE)
+        await agent.until(RequestKind.TITLE, _DONE)
+        assert len(stage.world.endpoint.seen) > 20
 
 
 def _in_the_background(asked: Asked) -> Step:
@@ -291,6 +307,29 @@ async def two_bridges_on_one_session(stage: Stage) -> None:
             await other.ask(session, "second")
             await agent.ask(session, "third")
         await agent.ask(session, "fourth")
+
+
+def _by_another_name(asked: Asked) -> Step:
+    """The main model answers by a longer name, another one by haiku's."""
+    renamed = "claude-haiku-5-5" if "sonnet" in asked.model else f"{asked.model}-20261001"
+    return replace(say("Told."), model=renamed)
+
+
+@scenario(_by_another_name)
+async def answered_by_another_name(stage: Stage) -> None:
+    async with stage.agent() as agent:
+        session = await agent.open()
+        await agent.ask(session, "with opus")
+        for model in ("haiku", "sonnet"):
+            await agent.choose_model(session, model)
+            await agent.ask(session, f"with {model}")
+    async with stage.agent() as agent:
+        await agent.resume(session)
+        await agent.ask(session, "again")
+    assert (await stage.continue_outside(session, "outside")).status == 0
+    async with stage.agent() as agent:
+        await agent.resume(session)
+        await agent.ask(session, "back inside")
 
 
 NAMES: Sequence[str] = tuple(SCENARIOS)

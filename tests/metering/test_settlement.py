@@ -210,13 +210,20 @@ def test_what_something_else_spent_on_a_model_that_this_run_never_asked_for_is_o
 
 
 def test_the_line_that_names_the_models_as_this_run_does_is_rather_its_own() -> None:
-    theirs, ours = reading(opus=100, fable=30), reading(opus=125)
+    theirs, ours = reading(opus=100, fable=22), reading(opus=125)
 
     done = settle_end(books(reading(opus=100), reading(opus=20)), [theirs, ours], at=NOW)
 
     assert done.own == ours
     assert inputs(done.entries, State.SETTLED) == {"opus": 5}
-    assert inputs(done.entries, State.OUTSIDE) == {"fable": 30}
+
+
+def test_a_line_that_goes_on_from_the_own_one_is_not_taken_for_it() -> None:
+    ours, theirs = reading(opus=20), reading(opus=20, haiku=40)
+
+    done = settle_end(books(reading(), reading(haiku=20)), [ours, theirs], at=NOW)
+
+    assert (done.own, done.entries) == (ours, [])
 
 
 def test_a_killed_process_is_settled_by_its_word_also_under_another_name() -> None:

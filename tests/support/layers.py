@@ -16,6 +16,7 @@ from unittest.mock import patch
 from acp_bridge.errors import BridgeError
 from acp_bridge.launch.channels import load_channels
 from acp_bridge.log import Log
+from acp_bridge.modes import Guard
 from acp_bridge.run.preparation import Layers, Surroundings
 from acp_bridge.run.start import begin
 from acp_bridge.settings import load_settings
@@ -32,14 +33,15 @@ def main() -> int:
     load = partial(load_channels, arguments.channels)
     try:
         with patch("acp_bridge.run.preparation.load_channels", load):
-            return _serve(Layers(**{layer: layer in on for layer in ("gate", "lock", "evidence")}))
+            layers = Layers(**{layer: layer in on for layer in ("gate", "lock", "evidence")})
+            return _serve(layers, Guard.ENFORCE if "guard" in on else Guard.OFF)
     except BridgeError as error:
         sys.stderr.write(f"{error.message}\n{error.hint}\n")
         return error.exit_status
 
 
-def _serve(layers: Layers) -> int:
-    settings = load_settings()
+def _serve(layers: Layers, guard: Guard) -> int:
+    settings = load_settings({"guard": guard.value})
     begun = begin(settings, Surroundings(layers=layers), agent=None)
     with contextlib.closing(begun.preparation.directory):
         return serve_stdio(

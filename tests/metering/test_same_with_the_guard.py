@@ -1,0 +1,127 @@
+"""A guard changes nothing of what a session asks: models, betas, headers and bodies."""
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acp_bridge.loopback.asked import Asked, RequestKind
+from acp_bridge.loopback.endpoint import EmbeddedEndpoint
+from acp_bridge.loopback.scratch import (
+    FAKE_API_KEY,
+    FAKE_SECRETS,
+    make_scratch_home,
+    scratch_environment,
+)
+from acp_bridge.loopback.script import Step, say, use
+from acp_bridge.loopback.seen import SeenRequest
+from acp_bridge.loopback.sink import ProxySink
+from tests.bridge.process import BRIDGE
+from tests.support.acp import acp_client
+from tests.support.real import ADAPTER_ARGV
+
+pytestmark = pytest.mark.agent
+
+FIRST_PARTY = "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL"
+# Ids of the session and of its user, and a checksum over what they are in.
+_ITS_OWN = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|(?<=cch=)[0-9a-f]{5}"
+)
+_OF_ONE_CONNECTION = frozenset({"connection", "content-length", "host"})
+
+
+class Listening(EmbeddedEndpoint):
+    """Keeps what it is asked."""
+
+    def __init__(self) -> None:
+        script = [use("Bash", command="echo 1"), say("Done.")]
+        super().__init__(script, known=FAKE_SECRETS, suggestion=say("go on"))
+        self.bodies: list[tuple[RequestKind, Mapping[str, Any]]] = []
+
+    def _step(self, asked: Asked) -> Step:
+        self.bodies.append((asked.kind, asked.body))
+        return super()._step(asked)
+
+
+Line = tuple[str | None, str | None, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a session asked for, without what every session has of its own."""
+
+    requests: dict[RequestKind, list[Line]]
+    bodies: dict[RequestKind, list[str]]
+
+
+def heard(endpoint: Listening, home: Path) -> Heard:
+    requests: dict[RequestKind, list[Line]] = defaultdict(list)
+    for seen in endpoint.seen:
+        if seen.model:
+            requests[seen.kind].append((seen.model, seen.header("anthropic-beta"), _names(seen)))
+    bodies: dict[RequestKind, list[str]] = defaultdict(list)
+    for kind, body in endpoint.bodies:
+        if kind is not RequestKind.SUGGESTION:
+            text = json.dumps(body).replace(str(home), "HOME")
+            text = text.replace(str(home).replace("/", "-").replace("_", "-"), "HOME")
+            bodies[kind].append(_ITS_OWN.sub("ID", text))
+    # After which of the turns it is asked for, and with what by then, is a matter of time.
+    del requests[RequestKind.SUGGESTION][1:]
+    return Heard(requests, bodies)
+
+
+def _names(seen: SeenRequest) -> tuple[str, ...]:
+    return tuple(name for name in seen.header_names if name not in _OF_ONE_CONNECTION)
+
+
+async def session(folder: Path, argv: tuple[str, ...], env: Mapping[str, str]) -> Heard:
+    """Two turns with a tool, a title and a suggestion, in a world of its own."""
+    home = make_scratch_home(folder / "home", login="ANTHROPIC_API_KEY" not in env)
+    async with Listening() as endpoint, ProxySink() as sink:
+        base = scratch_environment(home, sink_url=sink.url)
+        mine = {name: value.replace("{url}", endpoint.url) for name, value in env.items()}
+        whole = {**base, "ACP_BRIDGE_STATE_DIR": str(folder / "state"), **mine}
+        if argv != BRIDGE:
+            whole = {name: of for name, of in whole.items() if not name.startswith("ACP_BRIDGE_")}
+        async with acp_client(argv, env=whole, cwd=home.project) as client:
+            await client.initialize()
+            opened = await client.new_session(home.project)
+            for text in ("use a tool", "and then?"):
+                assert (await client.prompt(opened, text)).stop_reason == "end_turn"
+            await endpoint.wait_for(lambda seen: seen.kind is RequestKind.SUGGESTION, 60)
+        return heard(endpoint, folder)
+
+
+DIRECT = {
+    "B": {"ANTHROPIC_BASE_URL": "{url}", FIRST_PARTY: "1"},
+    "A": {
+        "ANTHROPIC_BASE_URL": "{url}",
+        FIRST_PARTY: "1",
+        "ANTHROPIC_API_KEY": FAKE_API_KEY,
+        "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1",
+    },
+}
+SETTINGS = {
+    "B": {"ACP_BRIDGE_MODE": "B"},
+    "A": {"ACP_BRIDGE_MODE": "A", "ANTHROPIC_API_KEY": FAKE_API_KEY},
+}
+
+
+@pytest.mark.parametrize("mode", ["A", "B"])
+async def test_a_session_asks_the_same_with_and_without_the_guard(
+    tmp_path: Path, mode: str
+) -> None:
+    bridge = {**SETTINGS[mode], "ACP_BRIDGE_UPSTREAM_URL": "{url}", "ACP_BRIDGE_CONFIG": os.devnull}
+    direct = await session(tmp_path / "1", tuple(ADAPTER_ARGV), DIRECT[mode])
+    without = await session(tmp_path / "2", BRIDGE, {**bridge, "ACP_BRIDGE_GUARD": "off"})
+    guarded = await session(tmp_path / "3", BRIDGE, {**bridge, "ACP_BRIDGE_GUARD": "enforce"})
+
+    assert guarded == without
+    assert guarded == direct
+    assert {model for model, _, _ in guarded.requests[RequestKind.TITLE]} == {"claude-haiku-5-5"}
