@@ -10,6 +10,7 @@ import anyio
 from acp_bridge.bridge import Bridge
 from acp_bridge.cli.conversation import AgentEndedError, Conversation
 from acp_bridge.errors import BridgeError
+from acp_bridge.inspect.status import wire_in_words
 from acp_bridge.inspect.usage import render
 from acp_bridge.log import Log
 from acp_bridge.settings import Settings
@@ -123,6 +124,8 @@ def mode_and_evidence(status: Mapping[str, Any]) -> str:
         f"evidence    {item['kind']}: {item['value']} ({item['source']}), {item['verdict']}"
         for item in status["evidence"]
     ]
+    if status["wire"]["presented"]:
+        lines.append(f"wire        {wire_in_words(status['wire'])}")
     lines += [f"VIOLATION   {item['reason']}: {item['detail']}" for item in status["violations"]]
     if status["removed"]:
         names = [f"{item['channel']} ({item['origin']})" for item in status["removed"]]

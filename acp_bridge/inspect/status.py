@@ -3,7 +3,7 @@
 Both show the same facts. The document is the ``status --json`` of the README's contract.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ def _page(run: dict[str, Any]) -> Iterator[str]:
         f"  agent        {agent['name'] or 'not yet known'} {agent['version'] or ''}"
         f", Claude Code {agent['claude_version'] or 'not yet known'}"
     )
+    if run["wire"]["presented"]:
+        yield f"  on the wire  {wire_in_words(run['wire'])}"
     if run["removed"]:
         names = ", ".join(f"{item['channel']} ({item['origin']})" for item in run["removed"])
         yield f"  removed      {names}"
@@ -75,3 +77,12 @@ def _page(run: dict[str, Any]) -> Iterator[str]:
     for session in run["sessions"]:
         model = f", {session['model']}" if session["model"] else ""
         yield f"  session      {session['session_id']} in {session['cwd']}{model}"
+
+
+def wire_in_words(wire: Mapping[str, Mapping[str, int]]) -> str:
+    """Which credentials the wire guard saw requests come with, and which they went on with."""
+    presented, attached = (
+        ", ".join(f"{count} x {name}" for name, count in wire[part].items()) or "nothing"
+        for part in ("presented", "attached")
+    )
+    return f"came with {presented}; went on with {attached}"

@@ -41,9 +41,10 @@ class EmbeddedEndpoint:
         suggestion: the step for requests that want a suggestion for the next prompt.
         known: label to secret; a request that carries one of them is remembered by its label.
         port: 0 takes a free one.
+        name: what the ids of its answers begin with, so that those of two can be told apart.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that a world may want to choose
         self,
         script: Script = (),
         *,
@@ -51,7 +52,9 @@ class EmbeddedEndpoint:
         suggestion: Step | None = None,
         known: Mapping[str, str] | None = None,
         port: int = 0,
+        name: str = "embedded",
     ) -> None:
+        self._name = name
         self._choose = script if callable(script) else _in_turn(list(script))
         self._title = title or say(DEFAULT_TITLE)
         self._suggestion = suggestion or say(DEFAULT_SUGGESTION)
@@ -171,7 +174,7 @@ class EmbeddedEndpoint:
 
     def _ids(self) -> AnswerIds:
         number = next(self._numbers)
-        return AnswerIds(f"msg_embedded{number:06d}", f"req_embedded{number:06d}")
+        return AnswerIds(f"msg_{self._name}{number:06d}", f"req_{self._name}{number:06d}")
 
 
 def _in_turn(steps: list[Step]) -> Callable[[Asked], Step]:

@@ -48,7 +48,6 @@ from acp_bridge.loopback.http import (
 )
 from acp_bridge.loopback.upstream import Upstream, UpstreamAnswer, UpstreamError
 from acp_bridge.policy.judgement import Allowed, Refused, Verdict, Way
-from acp_bridge.policy.surface import Surface, surface_of
 
 Judgement = Callable[[str, str, Iterable[tuple[str, str]]], Verdict]
 Attach = Callable[[HeaderPairs], Awaitable[HeaderPairs]]
@@ -83,9 +82,6 @@ class RequestFacts:
         target: as it came, query included, without the secret path.
         verdict: what was judged.
         passed: whether it goes on to the upstream.
-        surface: what kind of program says it asks.
-        session_id: Claude Code's session, if it names one.
-        agent_id: the subagent that asks; None for the main loop.
         headers: as they came, credential and all: to look at, and not to be kept.
         body: the request's body; no copy, and not to be kept.
     """
@@ -94,9 +90,6 @@ class RequestFacts:
     target: str
     verdict: Verdict
     passed: bool
-    surface: Surface
-    session_id: str | None
-    agent_id: str | None
     headers: HeaderPairs = field(repr=False)
     body: bytes = field(repr=False)
 
@@ -230,7 +223,9 @@ class WireGuard:
             passed = self._observing and verdict.may_pass
         else:
             passed = verdict.way is not Way.LOCAL
-        exchange = self._observer.request(_facts(request, target, verdict, passed=passed))
+        exchange = self._observer.request(
+            RequestFacts(request.method, target, verdict, passed, request.headers, request.body)
+        )
         if passed:
             attached = isinstance(verdict, Allowed) and verdict.attach
             return await self._relay(request, target, exchange, attached=attached)
@@ -306,20 +301,6 @@ async def _watched(answer: UpstreamAnswer, exchange: Exchange) -> AsyncGenerator
     finally:
         exchange.end(complete=complete)
         await answer.aclose()
-
-
-def _facts(request: Request, target: str, verdict: Verdict, *, passed: bool) -> RequestFacts:
-    return RequestFacts(
-        request.method,
-        target,
-        verdict,
-        passed,
-        surface_of(request.header("user-agent")),
-        request.header("x-claude-code-session-id"),
-        request.header("x-claude-code-agent-id"),
-        request.headers,
-        request.body,
-    )
 
 
 def _refusal(verdict: Refused) -> Response:

@@ -21,6 +21,7 @@ MODEL_REQUESTS = frozenset(
 
 MODEL_PATHS = frozenset(path for _, path in MODEL_REQUESTS)
 _REACHABLE = ("HEAD", "/")
+_LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 _CREDENTIAL_HEADERS = ("x-api-key", "authorization")
 # Headers that authenticate at some provider or in a browser, though not at the Messages API.
 _OTHER_CREDENTIALS = frozenset({"api-key", "cookie", "x-amz-security-token", "x-goog-api-key"})
@@ -127,9 +128,11 @@ class Judge:
         presented = _presented(headers)
         if presented is CredentialClass.SUBSCRIPTION_OAUTH:
             return Allowed(presented, Way.UNCHANGED)
-        if presented is CredentialClass.NONE and asked[1] not in MODEL_PATHS:
+        only_looks = asked[0] in _LOOKING and asked[1] not in MODEL_PATHS
+        if presented is CredentialClass.NONE and only_looks:
             # Nobody can be charged for a request that names no payer, and Claude Code asks such
-            # things, as whether the API is there (HEAD /).
+            # things, as whether the API is there (HEAD /). One that brings something may trade it
+            # for another payer's token (POST /v1/oauth/token of an identity federation).
             return Allowed(presented, Way.UNCHANGED)
         return self._refuse_credential(asked, presented)
 

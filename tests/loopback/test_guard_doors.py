@@ -8,8 +8,17 @@ import pytest
 
 from acp_bridge.modes import BillingMode, CredentialClass
 from acp_bridge.policy.judgement import RefusalReason, Refused
-from acp_bridge.policy.surface import Surface
-from tests.loopback.guard_rig import AS_KEY, HELD, KEY, LOGIN, SECRETS, TOKEN, RawUpstream, rig
+from tests.loopback.guard_rig import (
+    AS_KEY,
+    BODY,
+    HELD,
+    KEY,
+    LOGIN,
+    SECRETS,
+    TOKEN,
+    RawUpstream,
+    rig,
+)
 
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]
 
@@ -134,7 +143,7 @@ def test_whether_the_api_is_there_is_answered_here(run: Run, path: str) -> None:
     run(scenario)
 
 
-def test_the_observer_learns_who_asks_and_for_which_session(run: Run) -> None:
+def test_the_observer_is_shown_the_request_and_its_printed_form_has_no_secret(run: Run) -> None:
     async def scenario() -> None:
         async with RawUpstream() as upstream, rig(upstream.url) as this:
             await this.ask(
@@ -146,7 +155,8 @@ def test_the_observer_learns_who_asks_and_for_which_session(run: Run) -> None:
             )
         facts = this.seen[0].facts
         assert (facts.method, facts.target) == ("POST", "/v1/messages?beta=true")
-        assert (facts.surface, facts.session_id, facts.agent_id) == (Surface.AGENT_SDK, "s1", "a1")
+        assert ("x-claude-code-session-id", "s1") in facts.headers
+        assert (facts.body, facts.passed) == (BODY, True)
         assert HELD not in repr(facts)
 
     run(scenario)

@@ -62,7 +62,8 @@ async def test_a_turn_with_the_placeholder_is_paid_with_the_key(
     assert document["result"] == DEFAULT_TEXT
     assert (seen.credential.label, seen.target) == ("demo api key", "/v1/messages?beta=true")
     assert not seen.credential.both_headers
-    assert [one.facts.session_id for one in this.seen] == [document["session_id"]]
+    sessions = [dict(one.facts.headers)["x-claude-code-session-id"] for one in this.seen]
+    assert sessions == [document["session_id"]]
     assert this.seen[0].ends == [True]
 
 

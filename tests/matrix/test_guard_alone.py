@@ -29,8 +29,14 @@ pytestmark = pytest.mark.agent
 
 GUARD = bridge_with_layers("guard")
 SECONDS = 30.0
-LEAKING = [case for case in FAST if case.alone[0] is Outcome.LEAKED]
 A, B, C = Payer.KEY, Payer.LOGIN, Payer.ENDPOINT
+# To the guard a login is a login: it compares no tokens, and keeps nothing of one.
+ANOTHER_LOGIN = frozenset({Kind.OAUTH_TOKEN, Kind.CONFIG_FOLDER, Kind.LOGIN_FOLDER})
+LEAKING = [
+    case
+    for case in FAST
+    if case.alone[0] is Outcome.LEAKED and not (case.payer is B and case.kind in ANOTHER_LOGIN)
+]
 SOME = (
     Case(Kind.API_KEY, Scope.PROJECT, A),
     Case(Kind.AUTH_TOKEN, Scope.META_ENV, A),

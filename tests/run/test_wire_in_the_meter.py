@@ -1,0 +1,108 @@
+"""The meter of a run with a wire guard: the wire counts, the others are held against it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from acp_bridge.ledger.queries import Ledger
+from acp_bridge.metering.meter import Meter
+from acp_bridge.metering.usage import Source, State, UsageEntry
+from acp_bridge.metering.wire_books import WireBooks
+from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
+from acp_bridge.modes import CredentialClass
+from acp_bridge.protocol.facts import SessionClosed, SessionOpened
+from acp_bridge.run.meter import RunMeter
+from acp_bridge.run.settlement import Settler
+from tests.ledger.rows import NOON, run
+from tests.metering.test_wire_exchanges import ANSWER, EXCHANGE, REQUEST
+from tests.run.test_run_meter import ID, Desk, telemetry, totals
+
+
+class GuardedDesk(Desk):
+    """A run's meter that is told what a wire guard saw."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.bypassed: list[UsageEntry] = []
+        self.meter = RunMeter(
+            run("run"),
+            Meter("run"),
+            self.writer,
+            Settler(folder / "config", self.path, lambda run_id: run_id == "run"),
+            clock=lambda: NOON + timedelta(hours=1),
+            wire=WireBooks(),
+            bypassed=self.bypassed.append,
+        )
+
+
+def exchange(spent: int, number: int = 1) -> WireExchange:
+    """A request that cost that much input, as the wire shows it."""
+    tokens = replace(ANSWER.tokens, input=spent, output=0) if ANSWER.tokens else None
+    answer = replace(ANSWER, tokens=tokens, model="opus", request_id=f"req_{spent}")
+    request = replace(REQUEST, session_id=ID, agent_id=None)
+    return replace(EXCHANGE, number=number, request=request, answer=answer)
+
+
+async def test_what_telemetry_tells_of_a_request_on_the_wire_is_kept_beside_it_and_not_counted(
+    tmp_path: Path,
+) -> None:
+    desk = GuardedDesk(tmp_path)
+    desk.meter.see(SessionOpened(ID, "/w", None))
+    desk.meter.watch(AnswerBegan("req_7"))
+    desk.meter.hear(telemetry(7))  # before the guard has seen the end of the answer
+    desk.meter.watch(exchange(7))
+    desk.write(totals(7))
+
+    (entry,) = await desk.entries()
+    assert (entry.source, entry.tokens and entry.tokens.total) == (Source.WIRE, 7)
+    assert desk.bypassed == []
+    with Ledger(desk.path) as ledger:
+        told = {(row.source, row.tokens.total) for row in ledger.witnesses(run_id="run")}
+    assert told == {(Source.WIRE, 7), (Source.TELEMETRY, 7), (Source.TRANSCRIPT, 7)}
+
+
+async def test_a_request_that_went_round_the_guard_is_counted_told_and_nobodys(
+    tmp_path: Path,
+) -> None:
+    desk = GuardedDesk(tmp_path)
+    desk.meter.see(SessionOpened(ID, "/w", None))
+    desk.meter.watch(AnswerBegan("req_7"))
+    desk.meter.watch(exchange(7))
+    desk.meter.hear(telemetry(90))
+
+    await desk.entries()
+    with Ledger(desk.path) as ledger:
+        rows = {row.entry.source: row for row in ledger.entries()}
+    assert [entry.request_id for entry in desk.bypassed] == ["req_90"]
+    assert rows[Source.WIRE].credential_class is CredentialClass.SUBSCRIPTION_OAUTH
+    assert rows[Source.TELEMETRY].credential_class is CredentialClass.UNKNOWN
+
+
+async def test_a_session_that_is_silent_to_the_bridge_is_found_by_its_last_totals(
+    tmp_path: Path,
+) -> None:
+    desk = GuardedDesk(tmp_path)
+    desk.meter.see(SessionOpened(ID, "/w", None))
+    desk.meter.watch(exchange(7))
+    desk.write(totals(50))
+
+    entries = await desk.entries()
+    assert [(one.source, one.state) for one in desk.bypassed] == [
+        (Source.TRANSCRIPT, State.SETTLED)
+    ]
+    assert {one.source for one in entries} == {Source.WIRE, Source.TRANSCRIPT}
+
+
+async def test_what_the_wire_tells_of_a_closed_session_is_taken_before_it_is_settled(
+    tmp_path: Path,
+) -> None:
+    desk = GuardedDesk(tmp_path)
+    desk.meter.see(SessionOpened(ID, "/w", None))
+    desk.meter.see(SessionClosed(ID))
+    desk.meter.watch(AnswerBegan("req_7"))
+    desk.meter.watch(exchange(7))
+    desk.write(totals(7))
+
+    (entry,) = await desk.entries()
+    assert entry.source is Source.WIRE
+    assert desk.bypassed == []
