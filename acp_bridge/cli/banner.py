@@ -1,10 +1,7 @@
 """The one line on stderr that says who pays, at the start of every run."""
 
-from collections.abc import Sequence
-
-from acp_bridge.launch.plan import LaunchPlan
 from acp_bridge.modes import AgentKind, BillingMode
-from acp_bridge.settings import Settings
+from acp_bridge.run.preparation import Preparation
 from acp_bridge.standard_error import write_stderr
 
 SHOWN_CHANNELS = 6
@@ -19,11 +16,14 @@ _CREDENTIALS = {
 }
 
 
-def show_banner(settings: Settings, plan: LaunchPlan, removed: Sequence[tuple[str, str]]) -> None:
+def show_banner(preparation: Preparation) -> None:
     """Write the banner, and the hint for a key that nobody decided to leave out."""
+    settings, plan, removed = preparation.settings, preparation.plan, preparation.removed
+    credential = _CREDENTIALS[preparation.credential.form or plan.form]
     parts = [
         f"mode {plan.mode} ({plan.mode.letter})",
-        f"pays with {_CREDENTIALS[plan.form]}, charged to {plan.bucket}",
+        f"pays with {credential}, charged to {plan.bucket}",
+        f"wire guard {preparation.guard}",
     ]
     if settings.agent_kind is AgentKind.OTHER:
         parts = [f"mode {plan.mode} ({plan.mode.letter})", "guarantees: none (not a Claude agent)"]

@@ -61,7 +61,7 @@ def run(arguments: "Arguments") -> int:
             begun,
             log=log,
             command=own_command(),
-            started=lambda run: show_banner(settings, run.plan, run.removed),
+            started=show_banner,
         )
 
 

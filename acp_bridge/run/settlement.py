@@ -4,7 +4,7 @@ Everything here reads files and blocks: it is for a worker thread. The arithmeti
 `acp_bridge.metering.settlement`; what it needs to be told is gathered here.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -27,6 +27,7 @@ from acp_bridge.metering.settlement import (
 from acp_bridge.metering.transcript import is_titled, readings_from_end, up_to_totals
 from acp_bridge.metering.untold import Untold, untold_requests
 from acp_bridge.metering.usage import AskedBy, Source, State, UsageEntry
+from acp_bridge.metering.wire_books import WireBooks
 
 _NO_MODEL = ""
 
@@ -75,6 +76,27 @@ class _Past:
             others_open=self.others_open,
             others_ended=self.others_ended,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the ledger holds of a session in one run.
+
+    Attributes:
+        by_telling: what Claude Code itself had told, by model: what its lines can be held against.
+        request_ids: of the requests in it.
+        wire: what the run's wire guard saw; None where there was none.
+    """
+
+    by_telling: Totals = field(default_factory=dict)
+    request_ids: frozenset[str] = frozenset()
+    wire: WireBooks | None = None
+
+    def unseen(self, entries: Sequence[UsageEntry]) -> list[UsageEntry]:
+        """The entries that the wire does not hold already."""
+        if self.wire is None:
+            return list(entries)
+        return [one for one in entries if not self.wire.knows(one, [one.session_id])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,33 +202,50 @@ class Settler:
         past = self._past(session_id, run_id)
         opening = past.openings.get(run_id)
         transcript = find_transcript(self._config, session_id)
-        recorded, known_ids = self._recorded(run_id, session_id)
+        held = self._held(run_id, session_id)
         books = past.filled(
-            Books(run_id=run_id, session_id=session_id, opened_with=opening, recorded=recorded)
+            Books(
+                run_id=run_id, session_id=session_id, opened_with=opening, recorded=held.by_telling
+            )
         )
         lines = [] if transcript is None else _readings(transcript)
         written = lines_since(reversed(lines), opening)
         before = lines[: len(lines) - len(written)]
         found = settle_end(books, written, at=now, before=before)
-        untold = [] if transcript is None else _untold(transcript, 0, session.opened_at)
+        untold: list[Untold] = []
+        if transcript is not None and held.wire is None:
+            untold = _untold(transcript, 0, session.opened_at)
         began = session.turn_began_at
         if began is not None and not any(one.at is None or one.at >= began for one in untold):
             untold.append(_cut_off(began))
-        unknown = unknown_entries(run_id, session_id, untold, at=now, known_ids=known_ids)
+        unknown = unknown_entries(run_id, session_id, untold, at=now, known_ids=held.request_ids)
         if began is not None:
             unknown.append(_last_suggestion(run_id, session_id, began))
-        return Settlement([*found.entries, *unknown], found.accounted, found.own)
+        return Settlement([*held.unseen(found.entries), *unknown], found.accounted, found.own)
 
-    def _recorded(self, run_id: str, session_id: str) -> tuple[dict[str, Spent], frozenset[str]]:
+    def _held(self, run_id: str, session_id: str) -> "_Held":
         try:
             with Ledger(self._ledger) as ledger:
                 entries = [
                     row.entry for row in ledger.entries(run_id=run_id, session_id=session_id)
                 ]
+                told = ledger.witnesses(run_id=run_id, session_id=session_id)
         except BridgeError:
-            return {}, frozenset()
-        own = (one for one in entries if one.state in (State.LIVE, State.SETTLED))
-        return totals_of(own), frozenset(filter(None, (one.request_id for one in entries)))
+            return _Held()
+        own = [one for one in entries if one.state in (State.LIVE, State.SETTLED)]
+        ids = frozenset(filter(None, (one.request_id for one in entries)))
+        if not any(one.source is Source.WIRE for one in own):
+            return _Held(totals_of(own), ids)
+        telemetry = {
+            row.model: Spent(row.tokens, row.cost_micros)
+            for row in told
+            if row.source is Source.TELEMETRY
+        }
+        wire = WireBooks()
+        wire.saw(one for one in own if one.source is Source.WIRE)
+        for spent in telemetry.values():
+            wire.told(session_id, spent.tokens)
+        return _Held(telemetry, ids, wire)
 
     def _past(self, session_id: str, run_id: str) -> _Past:
         try:
@@ -241,8 +280,8 @@ class Settler:
     def _needed(
         self, run_id: str, session_id: str, opening: Reading | None
     ) -> tuple[Totals, Totals]:
-        recorded, _ = self._recorded(run_id, session_id)
-        books = Books(run_id=run_id, session_id=session_id, opened_with=opening, recorded=recorded)
+        told = self._held(run_id, session_id).by_telling
+        books = Books(run_id=run_id, session_id=session_id, opened_with=opening, recorded=told)
         return opening.models if opening else {}, books.needed
 
 

@@ -13,16 +13,17 @@ CLAUDE = {"agent_kind": "claude", "claude": "/bin/true"}
 AGENT = stand_in("--name", "claude-agent-acp", "status:none")
 INITIALIZE = b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}\n'
 MODES = {
-    "api-key": ({"api_key": KEY}, "mode api-key (A) · pays with an API key, charged to api"),
+    "api-key": ({"api_key": KEY}, "an API key, charged to api · wire guard enforce"),
     "subscription": (
         {},
-        "mode subscription (B) · pays with the stored claude.ai login, charged to plan_limits",
+        "the stored claude.ai login, charged to plan_limits · wire guard off",
     ),
     "endpoint": (
         {"endpoint_url": "http://127.0.0.1:9", "endpoint_token": "FAKE-token"},
-        "mode endpoint (C) · pays with the endpoint's token, charged to endpoint",
+        "the endpoint's token, charged to endpoint · wire guard enforce",
     ),
 }
+LETTERS = {"api-key": "A", "subscription": "B", "endpoint": "C"}
 HINT = "hint: an API key was found and removed; set ACP_BRIDGE_MODE=api-key to use it\n"
 
 
@@ -31,7 +32,8 @@ HINT = "hint: an API key was found and removed; set ACP_BRIDGE_MODE=api-key to u
 def test_the_banner_names_mode_and_credential_and_stdout_is_protocol(
     tmp_path: Path, mode: str, form: list[str]
 ) -> None:
-    settings, banner = MODES[mode]
+    settings, pays_with = MODES[mode]
+    banner = f"mode {mode} ({LETTERS[mode]}) · pays with {pays_with}"
     env = bridge_environment(tmp_path, **CLAUDE, **settings)
     done = run_bridge(*form, "--mode", mode, "--", *AGENT, env=env, stdin=INITIALIZE)
     assert done.returncode == 0

@@ -61,3 +61,22 @@ async def test_the_ledger_is_the_wire_request_by_request(name: str, tmp_path: Pa
     assert {one.source for one in own} == {Source.WIRE}
     outside = total(one.tokens for one in entries if one.tokens and one.state is State.OUTSIDE)
     assert outside == total(one.tokens for one in truth if one.outside)
+
+
+@pytest.mark.parametrize("name", sorted(_OF_A_KILLED_BRIDGE))
+async def test_what_a_killed_bridge_saw_stays_and_the_rest_is_unknown(
+    name: str, tmp_path: Path
+) -> None:
+    stage, counting = await play(name, tmp_path, GUARD)
+
+    truth = told(stage.world.endpoint.seen, stage.outside)
+    entries = counting.entries()
+    live = [one for one in entries if one.state is State.LIVE]
+    assert lines(live) - lines(truth) == Counter()
+    assert {one.source for one in live} == {Source.WIRE}
+    # What was on its way when the bridge died is in Claude Code's last totals, or nobody knows.
+    settled = [one.tokens for one in entries if one.tokens and one.state is State.SETTLED]
+    missed = list((lines(truth) - lines(live)).elements())
+    assert Counter(settled) <= Counter(line[4] for line in missed)
+    unknown = Counter(one.asked_by for one in entries if one.state is State.UNKNOWN)
+    assert Counter(line[3] for line in missed) <= unknown
