@@ -269,12 +269,13 @@ RECEIPT: Final = {
     "metering": METERING,
 }
 
-OUTCOMES: Final = Words({"held", "leaked", "no_answer"})
+OUTCOMES: Final = Words({"held", "leaked", "refused", "no_answer"})
 PROOF: Final = {
     "schema_version": one,
     "agent": {"version": Nullable(str), "claude_version": Nullable(str)},
     "bridge_version": str,
     "profile": Words({"quick", "full"}),
+    "guard": Each(MODES, GUARDS),
     "cases": [
         {
             "channel": str,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from acp_bridge.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from acp_bridge.cli.arguments import Arguments
     from acp_bridge.modes import BillingMode
 
@@ -21,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="every kind of channel in every place in every mode, which takes half an hour or "
         "more; default is quick: every kind once, modes and places taking turns (with --mode, "
-        "every kind in that mode)",
+        "every kind in that mode); both try what only the wire guard holds where it is in enforce",
     )
     parser.add_argument(
         "--only",
@@ -34,11 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: "Arguments") -> int:
-    """Prove; 0 if every channel was held, 1 if one was not."""
+    """Prove; 0 if every channel was held, 1 if one was not.
+
+    Raises:
+        ConfigurationError: an option makes no sense here, or leaves nothing to try.
+    """
     from acp_bridge.cli.proving import Asked, show_proof  # noqa: PLC0415 - heavy
-    from acp_bridge.modes import BillingMode  # noqa: PLC0415 - with its use
+    from acp_bridge.modes import BillingMode, Guard, OnViolation  # noqa: PLC0415 - with its use
+    from acp_bridge.own_process import (  # noqa: PLC0415 - with its use
+        forget_environment,
+        hide_from_others,
+    )
     from acp_bridge.proving.selection import Profile, select  # noqa: PLC0415 - heavy
-    from acp_bridge.proving.subject import APPLIED  # noqa: PLC0415 - heavy
+    from acp_bridge.proving.subject import APPLIED, guards_of  # noqa: PLC0415 - heavy
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     options, flags = arguments.options, dict(arguments.flags)
@@ -52,14 +62,28 @@ def run(arguments: "Arguments") -> int:
         )
     settings = load_settings(flags)
     profile = Profile.FULL if options.full else Profile.QUICK
-    trials = select(profile, modes, options.only)
+    guards = guards_of(settings)
+    trials = select(
+        profile,
+        modes,
+        options.only,
+        guarded=[mode for mode, guard in guards.items() if guard is Guard.ENFORCE],
+        is_told_only=settings.on_violation is OnViolation.WARN,
+    )
     if not trials:
-        raise ConfigurationError(
-            f"no channel has {' or '.join(map(repr, options.only))} in its name",
-            hint="name a part of it, as in: acp-bridge prove --only BASE_URL",
-        )
+        raise _nothing_to_try(options.only)
+    forget_environment()
+    hide_from_others()
     agent = arguments.after_dashes or None
     return show_proof(Asked(settings, profile, trials, agent, as_json=options.json))
+
+
+def _nothing_to_try(only: "Sequence[str]") -> ConfigurationError:
+    return ConfigurationError(
+        f"no channel that would be tried has {' or '.join(map(repr, only))} in its name",
+        hint="name a part of it, as in: acp-bridge prove --only BASE_URL; what only the wire"
+        " guard holds is tried where it is in enforce",
+    )
 
 
 def _modes(named: str | None) -> "tuple[BillingMode, ...]":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from acp_bridge.proving.kinds import Kind
 from acp_bridge.proving.payers import Payer
 from acp_bridge.proving.scopes import Scope
-from acp_bridge.proving.sightings import Outcome
+from acp_bridge.proving.sightings import ANSWERED, Outcome
 
 A, B, C = Payer.KEY, Payer.LOGIN, Payer.ENDPOINT
 
@@ -58,6 +58,11 @@ class Case:
             if rule.speaks_of(self):
                 return rule.outcome, rule.why
         return Outcome.LEAKED, ""
+
+    @property
+    def held_by(self) -> frozenset[Outcome]:
+        """The outcomes with which the bridge has held the mode."""
+        return ANSWERED
 
     @property
     def proxy_is_the_users(self) -> bool:

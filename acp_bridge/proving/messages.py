@@ -9,6 +9,7 @@ from typing import Any
 from acp_bridge.proving.client import AcpError
 from acp_bridge.proving.kinds import PLANTED_KEY, PLANTED_TOKEN
 from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.sightings import ANSWERED, Outcome
 from acp_bridge.proving.stage import Running
 
 MODE_LOCKED = -32010
@@ -73,6 +74,11 @@ class Said:
     def where(self) -> str:
         """The place in words."""
         return "ACP message"
+
+    @property
+    def held_by(self) -> frozenset[Outcome]:
+        """The outcomes with which the bridge has held the mode."""
+        return ANSWERED
 
 
 def _gateway(method: str) -> Message:

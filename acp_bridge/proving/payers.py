@@ -1,7 +1,7 @@
 """Who is meant to pay, how the plain adapter is told so and how the bridge is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from acp_bridge.loopback.scratch import (
@@ -45,6 +45,15 @@ class Terms:
     bridge: Mapping[str, str]
     lookup: frozenset[str] = frozenset()
     note: str = ""
+
+    def paid_with(self, secret: str) -> "Terms":
+        """The same with another secret in the place of its own, where variables hand that over."""
+        own = KNOWN[self.credential[1]]
+        native, bridge = (
+            {name: secret if value == own else value for name, value in variables.items()}
+            for variables in (self.native, self.bridge)
+        )
+        return replace(self, native=native, bridge=bridge)
 
 
 class Payer(StrEnum):

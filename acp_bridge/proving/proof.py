@@ -43,7 +43,7 @@ class Attempt:
     """What became of a trial under one program.
 
     Attributes:
-        outcome: by what the endpoints and proxies saw.
+        outcome: by what the endpoints and proxies saw, and what the agent's shell found.
         detail: in words what should not have been seen, or why there was no answer; else empty.
     """
 
@@ -61,8 +61,11 @@ class Proof:
 
     @property
     def held(self) -> bool:
-        """Whether the bridge held the mode: answered, and paid by the mode's own credential."""
-        return self.through.outcome is Outcome.HELD
+        """Whether the bridge held the mode, by what the trial asks for.
+
+        Usually: the session was answered, and paid by the mode's own credential alone.
+        """
+        return self.through.outcome in self.trial.held_by
 
 
 async def prove(

@@ -1,9 +1,10 @@
 """A proof as one document for programs and one table for people. Both show the same facts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from acp_bridge import __version__
+from acp_bridge.modes import BillingMode, Guard
 from acp_bridge.proving.proof import Proof
 from acp_bridge.proving.selection import Profile
 from acp_bridge.proving.sightings import Outcome
@@ -39,6 +40,7 @@ def document(
         "agent": {"version": subject.agent_version, "claude_version": subject.claude_version},
         "bridge_version": __version__,
         "profile": profile.value,
+        "guard": {mode.value: subject.guards[mode].value for mode in _modes(trials)},
         "cases": [_case(proof) for proof in done],
         "totals": {
             "planted": len(done),
@@ -48,6 +50,11 @@ def document(
         },
         "held": held == len(trials),
     }
+
+
+def _modes(trials: Sequence[Trial]) -> Sequence[BillingMode]:
+    tried = {trial.payer.terms.mode for trial in trials}
+    return [mode for mode in BillingMode if mode in tried]
 
 
 def in_order(trials: Sequence[Trial], proofs: Sequence[Proof]) -> list[Proof]:
@@ -67,7 +74,7 @@ def _case(proof: Proof) -> dict[str, Any]:
         "without": proof.without.outcome.value,
         "with": proof.through.outcome.value,
         "held": proof.held,
-        "detail": ". ".join(f"{label}: {detail}" for label, detail in said if detail),
+        "detail": ". ".join(f"{label}: {detail.rstrip('.')}" for label, detail in said if detail),
     }
 
 
@@ -90,7 +97,8 @@ def render(found: dict[str, Any]) -> str:
     rows = [HEAD, *(_row(case) for case in cases)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows if cases]
-    return "\n".join([*lines, "", *_not_held(cases), sums(found)]) + "\n"
+    ending = [*_not_held(cases), _guard(found["guard"]), sums(found)]
+    return "\n".join([*lines, "", *ending]) + "\n"
 
 
 def _row(case: dict[str, Any]) -> tuple[str, ...]:
@@ -104,6 +112,20 @@ def _not_held(cases: Sequence[dict[str, Any]]) -> Iterator[str]:
         if not case["held"]:
             planted = f"{case['channel']} in {case['scope']}, {case['mode']}"
             yield f"NOT HELD  {planted}: {case['detail']}"
+
+
+def _guard(guards: Mapping[str, str]) -> str:
+    """Where what only the wire guard holds was tried, and where not."""
+    modes: dict[str, list[str]] = {}
+    for mode, guard in guards.items():
+        modes.setdefault(guard, []).append(mode)
+    if list(modes) == [Guard.ENFORCE]:
+        return "wire guard: enforce in this proof"
+    untried = "what only an enforcing guard holds was not tried"
+    if len(modes) == 1:
+        return f"wire guard: {next(iter(modes))} in this proof; {untried}"
+    each = ", ".join(f"{guard} in {' and '.join(named)}" for guard, named in modes.items())
+    return f"wire guard: {each}; there {untried}"
 
 
 def sums(found: dict[str, Any]) -> str:

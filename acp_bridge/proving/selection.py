@@ -3,10 +3,11 @@
 *Quick* is one case a kind: every kind of channel once, in a place where it moves the payer (or, if
 it never does, stops the session) without the bridge; modes and places take turns. Then the places
 that belong to a process, and a session that is opened again, once each. *Full* is every kind in
-every place in every mode.
+every place in every mode. Both have what only the wire guard holds, once in each mode in which it
+is in ``enforce``.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from acp_bridge.proving.kinds import Kind
 from acp_bridge.proving.messages import LEAKING, Said
 from acp_bridge.proving.payers import Payer
 from acp_bridge.proving.scopes import Scope
+from acp_bridge.proving.shell import Deed, FromTheShell
 from acp_bridge.proving.sightings import Outcome
 from acp_bridge.proving.trial import Trial
 
@@ -47,9 +49,19 @@ _T = TypeVar("_T")
 _EVERYTHING = frozenset(FULL)
 _FIRST = (Payer.LOGIN, Payer.ENDPOINT, Payer.KEY)
 
+GUARDED = frozenset({BillingMode.API_KEY, BillingMode.ENDPOINT})
+"""The modes in which the wire guard is in ``enforce`` unless the user asks for something else."""
+_IN_CUSTODY = GUARDED
+"""The modes whose credential the guard attaches; a login is where Claude Code itself stores it."""
+
 
 def select(
-    profile: Profile, modes: Iterable[BillingMode], only: Sequence[str] = ()
+    profile: Profile,
+    modes: Iterable[BillingMode],
+    only: Sequence[str] = (),
+    *,
+    guarded: Collection[BillingMode] = GUARDED,
+    is_told_only: bool = False,
 ) -> tuple[Trial, ...]:
     """The cases of a proof, by mode.
 
@@ -58,10 +70,13 @@ def select(
         modes: the billing modes to prove.
         only: parts of channel names, in any case; a channel is tried if one of them is in its name.
             None given means every channel.
+        guarded: the modes in which the wire guard is in ``enforce``.
+        is_told_only: see `acp_bridge.proving.shell.FromTheShell`.
     """
     wanted = frozenset(modes)
     payers = [payer for payer in _FIRST if payer.terms.mode in wanted]
-    found = _quick(payers) if profile is Profile.QUICK else _full(wanted)
+    planted = _quick(payers) if profile is Profile.QUICK else _full(wanted)
+    found = (*planted, *_from_the_shell(wanted & frozenset(guarded), is_told_only=is_told_only))
     parts = [part.lower() for part in only]
     named = (
         trial
@@ -76,6 +91,16 @@ def _full(modes: frozenset[BillingMode]) -> Iterator[Trial]:
     yield from (
         Said(message, payer) for payer in MODES for message in LEAKING if payer.terms.mode in modes
     )
+
+
+def _from_the_shell(modes: frozenset[BillingMode], *, is_told_only: bool) -> Iterator[Trial]:
+    """What only the wire guard holds."""
+    for payer in MODES:
+        mode = payer.terms.mode
+        if mode in modes:
+            yield FromTheShell(Deed.OTHER_KEY, payer, is_told_only)
+        if mode in modes & _IN_CUSTODY:
+            yield FromTheShell(Deed.SEARCH, payer, is_told_only)
 
 
 def _quick(payers: Sequence[Payer]) -> Iterator[Trial]:

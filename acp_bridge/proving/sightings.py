@@ -1,4 +1,4 @@
-"""What both endpoints, both proxies and the client saw of one turn, and whether the mode held."""
+"""What endpoints, proxies, the client and the agent's shell saw of one turn: whether it held."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from acp_bridge.loopback.seen import SeenRequest
 from acp_bridge.modes import CredentialClass
+from acp_bridge.protocol.names import Code
 from acp_bridge.proving.payers import Payer
 
 _NOT_A_MODEL_REQUEST = ("HEAD", "/")
@@ -18,8 +19,14 @@ class Outcome(StrEnum):
     """Answered, and only the mode's own credential was seen, only where it belongs."""
     LEAKED = "leaked"
     """Another credential was seen, or anything at all at another place."""
+    REFUSED = "refused"
+    """Nothing leaked, and the bridge ended the turn itself, because of a credential."""
     NO_ANSWER = "no_answer"
     """Nothing leaked, and nothing was answered."""
+
+
+ANSWERED = frozenset({Outcome.HELD})
+"""The outcomes with which the bridge has held a mode in which nothing keeps the user from work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class Sighting:
         text: the answer; None without one.
         error: the code of the error that the turn ended with.
         said: the error's sentence.
+        found: where the agent's own shell found the mode's credential, in words.
         trap_is_the_users: the attacker's proxy stands for one that the user chose.
     """
 
@@ -46,6 +54,7 @@ class Sighting:
     text: str | None = None
     error: int | None = None
     said: str = ""
+    found: tuple[str, ...] = ()
     trap_is_the_users: bool = False
 
     @property
@@ -62,6 +71,7 @@ class Sighting:
         allowed = self._asked_of_the_users_proxy()
         found += [f"the other proxy was asked for {it}" for it in self.trap if it not in allowed]
         found += [f"something left for {it}" for it in sorted(self.left_for - terms.lookup)]
+        found += [f"the agent's shell found the credential in {place}" for place in self.found]
         return found
 
     def _asked_of_the_users_proxy(self) -> frozenset[str]:
@@ -72,7 +82,10 @@ class Sighting:
         """What became of the turn."""
         if self.leaks:
             return Outcome.LEAKED
-        return Outcome.HELD if self.text else Outcome.NO_ANSWER
+        if self.text:
+            return Outcome.HELD
+        refused = self.error == Code.CREDENTIAL_CONTRADICTION
+        return Outcome.REFUSED if refused else Outcome.NO_ANSWER
 
     def __str__(self) -> str:
         seen = "; ".join(unique(self.leaks)) or "no leak"

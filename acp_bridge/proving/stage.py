@@ -67,6 +67,7 @@ class Stage:
         payer: who is meant to pay.
         script: what the mode's endpoint answers.
         login: whether a claude.ai login is stored.
+        secret: what the payer pays with, known by the same label as its usual credential.
 
     Attributes:
         endpoint: the mode's destination.
@@ -78,13 +79,21 @@ class Stage:
     """
 
     def __init__(
-        self, root: Path, payer: Payer, *, script: Script = (), login: bool = True
+        self,
+        root: Path,
+        payer: Payer,
+        *,
+        script: Script = (),
+        login: bool = True,
+        secret: str | None = None,
     ) -> None:
         self.payer = payer
+        self._terms = payer.terms if secret is None else payer.terms.paid_with(secret)
+        known = KNOWN if secret is None else {**KNOWN, self._terms.credential[1]: secret}
         self.root = root
         self.home: ScratchHome = make_scratch_home(root / "home", login=login)
-        self.endpoint = EmbeddedEndpoint(script, known=KNOWN)
-        self.attacker = EmbeddedEndpoint(known=KNOWN)
+        self.endpoint = EmbeddedEndpoint(script, known=known)
+        self.attacker = EmbeddedEndpoint(known=known, name="attacker")
         self.sink = ProxySink()
         self.trap = ProxySink()
         self.at_socket: list[str] = []
@@ -124,7 +133,7 @@ class Stage:
 
     def environment(self, program: Program, plant: Mapping[str, str]) -> dict[str, str]:
         """The environment of a program, with variables planted."""
-        terms = self.payer.terms
+        terms = self._terms
         env = {
             **scratch_environment(self.home, sink_url=self.sink.url),
             **_QUIET,

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import platformdirs
 from acp_bridge.agent.find import AgentCommand, find_agent, find_own_claude
 from acp_bridge.agent.versions import claude_version
 from acp_bridge.errors import AgentError
+from acp_bridge.modes import BillingMode, Guard
 from acp_bridge.proving.payers import Payer
 from acp_bridge.proving.sightings import Outcome
 from acp_bridge.proving.stage import Program, Running, Stage
@@ -38,6 +39,7 @@ class Subject:
         claude: the Claude Code that both start.
         agent_version: the adapter's version; None if it does not tell.
         claude_version: Claude Code's version; None if it does not tell.
+        guards: what the bridge's wire guard is told to do, by mode.
     """
 
     plain: Program
@@ -45,6 +47,7 @@ class Subject:
     claude: Path
     agent_version: str | None
     claude_version: str | None
+    guards: Mapping[BillingMode, Guard]
 
 
 BRIDGE = Program((sys.executable, "-m", "acp_bridge"), is_bridge=True)
@@ -84,7 +87,13 @@ def find_subject(
         claude=claude,
         agent_version=command.version,
         claude_version=claude_version(claude) or _asked_version(claude, folder),
+        guards=guards_of(settings),
     )
+
+
+def guards_of(settings: Settings) -> Mapping[BillingMode, Guard]:
+    """What the wire guard of a run with these settings does in each mode."""
+    return {mode: settings.model_copy(update={"mode": mode}).wire_guard for mode in BillingMode}
 
 
 def _claude(settings: Settings, command: AgentCommand, path: str) -> Path:

@@ -1,4 +1,4 @@
-"""One case under one program: plant it, hold a session, say what was seen."""
+"""One trial under one program: plant it, hold a session, say what was seen."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -9,10 +9,11 @@ from acp_bridge.proving.cases import Case
 from acp_bridge.proving.kinds import plant
 from acp_bridge.proving.messages import Said
 from acp_bridge.proving.scopes import place
+from acp_bridge.proving.shell import FromTheShell, try_in_the_shell
 from acp_bridge.proving.sightings import Sighting
 from acp_bridge.proving.stage import Program, Running, Stage
 
-Trial = Case | Said
+Trial = Case | Said | FromTheShell
 Afterwards = Callable[[Stage], Awaitable[None]]
 """What is awaited after a turn, before the program is ended."""
 
@@ -56,7 +57,7 @@ async def try_in_a_process(
 
     Args:
         root: an empty folder.
-        trial: what is planted, or said.
+        trial: what is planted, said, or done in the agent's shell.
         program: what is started.
         claude: the Claude Code that a planted program becomes.
         afterwards: see `Afterwards`.
@@ -64,6 +65,8 @@ async def try_in_a_process(
     Raises:
         TimeoutError: the program does not start or does not close the session.
     """
+    if isinstance(trial, FromTheShell):
+        return await try_in_the_shell(root, trial, program)
     async with Stage(root, trial.payer) as stage:
         if isinstance(trial, Said):
             return await _after_a_message(stage, trial, program)

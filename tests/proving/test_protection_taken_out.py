@@ -14,10 +14,12 @@ from acp_bridge.proving.messages import LEAKING, Said
 from acp_bridge.proving.payers import Payer
 from acp_bridge.proving.scopes import Scope
 from acp_bridge.proving.selection import Profile
+from acp_bridge.proving.shell import Deed, FromTheShell
 from acp_bridge.proving.stage import Program
 from acp_bridge.proving.trial import Trial
 from acp_bridge.settings import load_settings
 from tests.documents import assert_proof
+from tests.matrix.extent import FULL_PROFILE
 from tests.matrix.programs import bridge_with_layers, channels_without
 
 pytestmark = pytest.mark.agent
@@ -25,6 +27,11 @@ pytestmark = pytest.mark.agent
 WRONG_TYPE = Case(Kind.WRONG_TYPE, Scope.META_FLAG, Payer.LOGIN)
 HELPER = Case(Kind.HELPER, Scope.PROJECT, Payer.LOGIN)
 PROVIDER = Said(LEAKING[0], Payer.LOGIN)
+FROM_THE_SHELL = [
+    FromTheShell(deed, payer) for payer in (Payer.KEY, Payer.ENDPOINT) for deed in Deed
+]
+if not FULL_PROFILE:
+    FROM_THE_SHELL = [FROM_THE_SHELL[0], FROM_THE_SHELL[-1]]
 HELD_ALL_THE_SAME = Case(Kind.BASE_URL, Scope.META_ENV, Payer.LOGIN)
 
 
@@ -51,6 +58,33 @@ def test_a_layer_taken_out_is_a_channel_not_held(
     assert [case["held"] for case in proof["cases"]] == [False, True]
     assert proof["cases"][0]["with"] == "leaked"
     assert proof["totals"] == {"planted": 2, "leak_without": 2, "held": 1, "not_held": 1}
+
+
+@pytest.mark.parametrize(
+    ("layers", "status", "outcomes"),
+    [
+        (("gate", "lock", "evidence"), 1, {"leaked"}),
+        (("gate", "lock", "evidence", "guard"), 0, {"refused", "held"}),
+    ],
+    ids=["without the wire guard", "with it"],
+)
+def test_what_the_agents_shell_may_try_is_held_by_the_wire_guard_alone(
+    capsys: pytest.CaptureFixture[str],
+    layers: tuple[str, ...],
+    status: int,
+    outcomes: set[str],
+) -> None:
+    shown = asked(*FROM_THE_SHELL, bridge=bridge_with_layers(*layers))
+    assert show_proof(shown) == status
+
+    proof = json.loads(capsys.readouterr().out)
+    assert_proof(proof)
+    cases = proof["cases"]
+    assert len(cases) == len(FROM_THE_SHELL)
+    assert {case["without"] for case in cases} == {"leaked"}
+    assert {case["with"] for case in cases} == outcomes, [case["detail"] for case in cases]
+    assert {case["held"] for case in cases} == {status == 0}
+    assert proof["held"] is (status == 0)
 
 
 def test_a_row_taken_out_of_the_channels_file_is_a_channel_not_held(

@@ -1,5 +1,6 @@
 """``acp-bridge prove`` as a user runs it, on the real adapter and the real Claude Code."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from acp_bridge.modes import BillingMode
 from acp_bridge.proving.selection import Profile, select
+from acp_bridge.proving.shell import Deed
 from tests.bridge.process import BRIDGE, SECONDS, bridge_environment, run_bridge
 from tests.documents import assert_proof
 
@@ -48,6 +50,13 @@ def prove(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProces
     )
 
 
+def as_shown_to_others(pid: int) -> str:
+    """The environment that a program was started with, as other programs can read it."""
+    with contextlib.suppress(PermissionError, FileNotFoundError):
+        return Path(f"/proc/{pid}/environ").read_bytes().decode()
+    return ""
+
+
 def assert_nothing_is_left(tmp_path: Path) -> None:
     """Nothing in the user's places, and nothing in the temporary folder."""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "tmp"]
@@ -67,18 +76,22 @@ def test_a_proof_of_a_few_channels_in_every_mode(tmp_path: Path, env: dict[str, 
     assert proof["agent"]["claude_version"] is not None
     assert {case["mode_letter"] for case in proof["cases"]} == {"A", "B", "C"}
     assert {case["without"] for case in proof["cases"]} == {"leaked"}
-    assert {case["with"] for case in proof["cases"]} == {"held"}
+    for case in proof["cases"]:
+        refused = case["channel"] == Deed.OTHER_KEY
+        assert case["with"] == ("refused" if refused else "held"), case
     assert {case["channel"] for case in proof["cases"]} == {
         "ANTHROPIC_BASE_URL",
         "CLAUDE_CODE_USE_GATEWAY",
         "authenticate gateway",
         "authenticate gateway-bedrock",
+        Deed.OTHER_KEY,
     }
     planted = len(proof["cases"])
     assert proof["totals"] == {
         "planted": planted, "leak_without": planted, "held": planted, "not_held": 0
     }  # fmt: skip
     assert f"{planted}/{planted} held: " in done.stderr
+    assert proof["guard"] == {"api-key": "enforce", "subscription": "off", "endpoint": "enforce"}
     assert "FAKE" not in done.stdout + done.stderr
     assert_nothing_is_left(tmp_path)
 
@@ -108,6 +121,7 @@ def test_ctrl_c_ends_it_at_once_and_says_what_was_proven_so_far(
         for line in running.stderr:
             if line.startswith(b"1/"):
                 break
+        shown = as_shown_to_others(running.pid)
         below = psutil.Process(running.pid).children(recursive=True)
         running.send_signal(signal.SIGINT)
         proof = json.loads(running.stdout.read())
@@ -116,6 +130,7 @@ def test_ctrl_c_ends_it_at_once_and_says_what_was_proven_so_far(
 
     assert status == 128 + signal.SIGINT, errors
     assert below, "it was at work"
+    assert "the-users-own" not in shown
     _, alive = psutil.wait_procs(below, timeout=SECONDS)
     assert alive == []
     assert_proof(proof)

@@ -10,11 +10,16 @@ from acp_bridge.proving.kinds import Kind
 from acp_bridge.proving.messages import LEAKING
 from acp_bridge.proving.scopes import Scope
 from acp_bridge.proving.selection import Profile, select
+from acp_bridge.proving.shell import Deed, FromTheShell
 from acp_bridge.proving.sightings import Outcome
 from acp_bridge.proving.trial import Trial
 
 EVERY_MODE = tuple(BillingMode)
 QUICK = select(Profile.QUICK, EVERY_MODE)
+
+
+def from_the_shell(trials: tuple[Trial, ...]) -> list[FromTheShell]:
+    return [trial for trial in trials if isinstance(trial, FromTheShell)]
 
 
 def plants(trials: tuple[Trial, ...]) -> list[Case]:
@@ -70,8 +75,34 @@ def test_one_mode_gets_every_kind_that_does_something_in_it_and_no_other_mode_an
 def test_full_is_everything() -> None:
     full = select(Profile.FULL, EVERY_MODE)
     assert set(plants(full)) == set(FULL)
-    assert len(full) == len(set(FULL)) + len(LEAKING) * len(BillingMode)
+    said = len(LEAKING) * len(BillingMode)
+    assert len(full) == len(set(FULL)) + said + len(from_the_shell(full))
     assert set(QUICK) <= set(full)
+
+
+A, B, C = BillingMode
+
+
+@pytest.mark.parametrize("profile", Profile)
+@pytest.mark.parametrize(
+    ("guarded", "tried"),
+    [
+        ([A, C], {(Deed.OTHER_KEY, A), (Deed.SEARCH, A), (Deed.OTHER_KEY, C), (Deed.SEARCH, C)}),
+        ([B], {(Deed.OTHER_KEY, B)}),
+        ([], set()),
+    ],
+)
+def test_what_only_the_guard_holds_is_tried_once_in_each_mode_that_it_guards(
+    profile: Profile, guarded: list[BillingMode], tried: set[tuple[Deed, BillingMode]]
+) -> None:
+    trials = from_the_shell(select(profile, EVERY_MODE, guarded=guarded))
+    assert {(trial.deed, trial.payer.terms.mode) for trial in trials} == tried
+    assert len(trials) == len(tried)
+
+
+def test_no_mode_is_guarded_that_is_not_asked_for() -> None:
+    trials = from_the_shell(select(Profile.QUICK, [A]))
+    assert {trial.payer.terms.mode for trial in trials} == {A}
 
 
 def test_only_is_a_part_of_a_channels_name_in_any_case() -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from acp_bridge.errors import AgentError
+from acp_bridge.modes import BillingMode, Guard
 from acp_bridge.proving.payers import Payer
+from acp_bridge.proving.selection import GUARDED
 from acp_bridge.proving.stage import Stage
-from acp_bridge.proving.subject import find_subject
+from acp_bridge.proving.subject import find_subject, guards_of
 from acp_bridge.settings import Settings, load_settings
 from tests.support.real import ADAPTER_ARGV, CLAUDE
 
@@ -49,6 +51,15 @@ def test_how_hard_the_bridge_holds_is_the_users_choice(tmp_path: Path) -> None:
 
     assert {name: given[f"ACP_BRIDGE_{name.upper()}"] for name in chosen} == chosen
     assert find_subject(users(), tmp_path).bridge.env[1:] == ()
+
+
+def test_where_the_guard_is_on_is_the_users_choice_and_else_the_modes() -> None:
+    def guarded(settings: Settings) -> set[BillingMode]:
+        return {mode for mode, guard in guards_of(settings).items() if guard is Guard.ENFORCE}
+
+    assert guarded(users()) == GUARDED
+    assert guarded(users(mode="subscription", guard="enforce")) == set(BillingMode)
+    assert guarded(users(guard="off")) == guarded(users(guard="observe")) == set()
 
 
 @pytest.mark.parametrize("payer", Payer)

@@ -17,6 +17,7 @@ from acp_bridge.errors import BridgeError
 from acp_bridge.launch.channels import load_channels
 from acp_bridge.log import Log
 from acp_bridge.modes import Guard
+from acp_bridge.own_process import forget_environment, hide_from_others
 from acp_bridge.run.preparation import Layers, Surroundings
 from acp_bridge.run.start import begin
 from acp_bridge.settings import load_settings
@@ -31,6 +32,9 @@ def main() -> int:
     arguments = parser.parse_args()
     on = frozenset(filter(None, arguments.layers.split(",")))
     load = partial(load_channels, arguments.channels)
+    # As `acp-bridge run` does: the credential was handed to it in its environment.
+    forget_environment()
+    hide_from_others()
     try:
         with patch("acp_bridge.run.preparation.load_channels", load):
             layers = Layers(**{layer: layer in on for layer in ("gate", "lock", "evidence")})
