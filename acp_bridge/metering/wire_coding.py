@@ -1,36 +1,37 @@
-"""Undoing the content encoding of an answer, on a copy, as it passes.
+"""Undoing the content codings of an answer, on a copy, as it passes.
 
-The standard library undoes gzip and deflate. Nothing that is locked undoes br or zstd; what comes
-in those cannot be read.
+gzip, deflate, br and zstd are undone, and two of them one over the other. What a provider flushed
+can be read at once, and a body that breaks off gives what was there.
 """
 
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from acp_bridge.metering.wire_unfolding import Brotli, Deflate, Gzip, Unfolding, Zstd
 from acp_bridge.metering.wire_usage import Unread, UnreadError
 
-_STEP = 256 * 1024
-_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
-_GZIP_MAGIC = b"\x1f"
-_DEFLATE_METHOD, _ZLIB_CHECK = 8, 31
-_ZLIB_HEAD_BYTES = 2
+_MOST_CODINGS = 2
+_UNFOLDINGS: Mapping[str, Callable[[], Unfolding]] = {
+    "br": Brotli,
+    "deflate": Deflate,
+    "gzip": Gzip,
+    "x-gzip": Gzip,
+    "zstd": Zstd,
+}
 
 
 class Decoding:
-    """The bytes of a body without their content encoding, in pieces of bounded size.
+    """The bytes of a body without their content codings, in pieces of bounded size.
 
     Args:
         encodings: the values of ``content-encoding``.
-        most: bytes that a body may unfold to.
+        most: bytes that a body may unfold to, by each of its codings.
     """
 
     def __init__(self, encodings: Iterable[str], *, most: int) -> None:
         names = (name.strip().lower() for value in encodings for name in value.split(","))
         self._names = [name for name in names if name not in ("", "identity")]
-        self._left = most
-        self._head = b""
-        self._inflate = zlib.decompressobj(_GZIP)
-        self._begun = self._names != ["deflate"]
+        self._most = most
+        self._layers: list[_Layer] = []
 
     @property
     def is_identity(self) -> bool:
@@ -38,50 +39,45 @@ class Decoding:
         return not self._names
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The pieces that a chunk unfolds to.
+        """The pieces that a chunk unfolds to; take them all before the next chunk.
 
         Raises:
-            UnreadError: an encoding that is not undone, corrupt bytes, or too many of them.
+            UnreadError: a coding that is not undone, corrupt bytes, or too many of them.
         """
-        match self._names:
-            case []:
-                yield chunk
-            case ["gzip" | "x-gzip" | "deflate"]:
-                try:
-                    yield from self._unfold(self._after_head(chunk))
-                except zlib.error as error:
-                    raise UnreadError(Unread.CORRUPT) from error
-            case _:
-                raise UnreadError(Unread.ENCODING)
+        if self._names and not self._layers:
+            self._layers = self._made()
+        pieces: Iterator[bytes] = iter((chunk,))
+        for layer in self._layers:
+            pieces = layer.unfold(pieces)
+        return pieces
 
-    def _after_head(self, chunk: bytes) -> bytes:
-        """Tell by its first two bytes whether a deflate body has the header that RFC 9110 wants.
+    def _made(self) -> "list[_Layer]":
+        """The codings, that which was applied last first."""
+        if len(self._names) > _MOST_CODINGS or not set(self._names) <= set(_UNFOLDINGS):
+            raise UnreadError(Unread.ENCODING)
+        try:
+            return [_Layer(_UNFOLDINGS[name](), self._most) for name in reversed(self._names)]
+        except ImportError as error:
+            raise UnreadError(Unread.ENCODING) from error
 
-        Some servers leave it out.
-        """
-        if self._begun:
-            return chunk
-        head = self._head + chunk
-        if len(head) < _ZLIB_HEAD_BYTES:
-            self._head = head
-            return b""
-        wrapped = head[0] & 15 == _DEFLATE_METHOD and not (head[0] << 8 | head[1]) % _ZLIB_CHECK
-        self._inflate = zlib.decompressobj(_ZLIB if wrapped else _RAW)
-        self._begun = True
-        return head
 
-    def _unfold(self, rest: bytes) -> Iterator[bytes]:
-        while rest:
-            if self._inflate.eof:
-                # Members of gzip may follow one another; anything else there is padding.
-                if self._names == ["deflate"] or not rest.startswith(_GZIP_MAGIC):
-                    return
-                self._inflate = zlib.decompressobj(_GZIP)
-            piece = self._inflate.decompress(rest, _STEP)
-            while piece:
+class _Layer:
+    """One coding of a body, and how much it may still unfold to."""
+
+    def __init__(self, unfolding: Unfolding, most: int) -> None:
+        self._unfolding = unfolding
+        self._left = most
+
+    def unfold(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            for piece in self._pieces(chunk):
                 self._left -= len(piece)
                 if self._left < 0:
                     raise UnreadError(Unread.TOO_LONG)
                 yield piece
-                piece = self._inflate.decompress(self._inflate.unconsumed_tail, _STEP)
-            rest = self._inflate.unused_data
+
+    def _pieces(self, chunk: bytes) -> Iterator[bytes]:
+        try:
+            yield from self._unfolding.pieces(chunk)
+        except self._unfolding.error as error:
+            raise UnreadError(Unread.CORRUPT) from error

@@ -175,11 +175,14 @@ async def until(world: Offline, kind: RequestKind, outcome: Outcome, *, times: i
 
 @asynccontextmanager
 async def numbered_world(
-    tmp_path: Path, script: Script, suggestion: Step | None = None
+    tmp_path: Path,
+    script: Script,
+    suggestion: Step | None = None,
+    make: Callable[..., NumberedEndpoint] = NumberedEndpoint,
 ) -> AsyncIterator[Offline]:
     """An `Offline` world with the fake login, in which every answer costs something else."""
     home = make_scratch_home(tmp_path / "home", login=True)
-    endpoint = NumberedEndpoint(script, suggestion=suggestion, known=FAKE_SECRETS)
+    endpoint = make(script, suggestion=suggestion, known=FAKE_SECRETS)
     async with endpoint, ProxySink() as sink:
         env = scratch_environment(home, sink_url=sink.url)
         yield Offline(endpoint, sink, home, {**env, "ANTHROPIC_BASE_URL": endpoint.url})

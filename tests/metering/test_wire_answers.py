@@ -1,7 +1,6 @@
 """What an answer of the Messages API tells, read as its bytes pass."""
 
 import json
-import zlib
 
 import pytest
 
@@ -222,24 +221,6 @@ def test_an_event_that_is_not_json_makes_the_usage_unknown() -> None:
 def test_a_stream_that_calls_itself_json_is_read() -> None:
     body = stream(message(), delta(output_tokens=3), STOP)
     assert read(body, JSON) == read(body, STREAM)
-
-
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "rot13"])
-def test_an_encoding_that_is_not_undone_leaves_the_usage_unknown(encoding: str) -> None:
-    seen = read(stream(message(), STOP), STREAM, ("content-encoding", encoding))
-    assert (seen.tokens, seen.unread, seen.complete) == (None, Unread.ENCODING, True)
-
-
-def test_corrupt_compression_leaves_the_usage_unknown() -> None:
-    seen = read(b"no gzip at all", STREAM, ("content-encoding", "gzip"))
-    assert (seen.tokens, seen.unread) == (None, Unread.CORRUPT)
-
-
-def test_a_small_body_that_unfolds_to_a_huge_one_is_given_up() -> None:
-    bomb = zlib.compress(b"\n" * 3_000_000)
-    bounds = Bounds(unfolded=1_000_000)
-    seen = read(bomb, STREAM, ("content-encoding", "deflate"), bounds=bounds)
-    assert seen.unread is Unread.TOO_LONG
 
 
 def test_what_is_over_a_bound_leaves_the_usage_unknown() -> None:
