@@ -20,10 +20,8 @@ KNOWN: Mapping[str, str] = {
     "own setup token": SETUP_TOKEN,
     "own endpoint key": ENDPOINT_KEY,
 }
-OF_ANTHROPIC = frozenset({"api.anthropic.com:443"})
-"""What every start asks Anthropic itself, whatever the base URL: whose a stored login is, and which
-policies and settings the organization of a key or token has. It carries the mode's own credential,
-or the placeholder (ran 2.1.316, the encryption taken off)."""
+PROFILE_LOOKUP = frozenset({"api.anthropic.com:443"})
+"""What every start with a stored login asks for, whatever the settings say (FACTS)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +76,13 @@ _TERMS: Mapping[Payer, Terms] = {
         (CredentialClass.API_KEY, "demo api key"),
         {**_TO_ENDPOINT, "ANTHROPIC_API_KEY": FAKE_API_KEY},
         {"ACP_BRIDGE_UPSTREAM_URL": "{url}", "ACP_BRIDGE_API_KEY": FAKE_API_KEY},
-        OF_ANTHROPIC,
     ),
     Payer.LOGIN: Terms(
         BillingMode.SUBSCRIPTION,
         (CredentialClass.SUBSCRIPTION_OAUTH, "demo login"),
         _TO_ENDPOINT,
         {"ACP_BRIDGE_UPSTREAM_URL": "{url}"},
-        OF_ANTHROPIC,
+        PROFILE_LOOKUP,
     ),
     Payer.ENDPOINT: Terms(
         BillingMode.ENDPOINT,
@@ -98,7 +95,6 @@ _TERMS: Mapping[Payer, Terms] = {
         (CredentialClass.SUBSCRIPTION_OAUTH, "own setup token"),
         {**_TO_ENDPOINT, "CLAUDE_CODE_OAUTH_TOKEN": SETUP_TOKEN},
         {"ACP_BRIDGE_UPSTREAM_URL": "{url}", "CLAUDE_CODE_OAUTH_TOKEN": SETUP_TOKEN},
-        OF_ANTHROPIC,
         note="setup token",
     ),
     Payer.ENDPOINT_KEY: Terms(

@@ -14,6 +14,8 @@ from acp_bridge.loopback.bound import new_token
 from acp_bridge.modes import BillingMode
 from acp_bridge.settings import Settings
 
+_ANTHROPICS = "sk-ant-api03-"
+
 
 @dataclass(frozen=True, slots=True)
 class RunCredential:
@@ -46,7 +48,7 @@ class RunCredential:
             return cls(None)
         if not guarded:
             return cls(source.read())
-        placeholder = f"acp-bridge-placeholder-{new_token()}"
+        placeholder = f"{_beginning(settings)}acp-bridge-placeholder-{new_token()}"
         return cls(stand_in(source.form, placeholder), source, placeholder)
 
     @property
@@ -54,6 +56,19 @@ class RunCredential:
         """The form of what pays; None for a login of the agent's own."""
         held = self.held or self.given
         return None if held is None else held.form
+
+
+def _beginning(settings: Settings) -> str:
+    """What Claude Code is to see at the placeholder's beginning.
+
+    By it Claude Code tells a key of Anthropic's, and with such a one asks for titles on a cheaper
+    model, whatever the base URL (ran 2.1.316).
+    """
+    key = settings.endpoint_api_key
+    if settings.mode is BillingMode.ENDPOINT:
+        is_anthropics = key is not None and key.get_secret_value().startswith(_ANTHROPICS)
+        return _ANTHROPICS if is_anthropics else ""
+    return _ANTHROPICS
 
 
 def _source(settings: Settings, inherited: str | None) -> Source | None:

@@ -233,7 +233,7 @@ def _prepared(
         credential=credential.given,
         upstream=_upstream(settings, addresses.guard),
         upstream_is_secret=guarded,
-        stands_in=settings.mode is not BillingMode.ENDPOINT,
+        stands_in=guarded and _is_anthropic(_destination(settings)),
         files=survey(channels, folders, surroundings.cwd),
         telemetry_url=addresses.telemetry,
         suggestions=settings.suggestions == "keep",
@@ -306,7 +306,11 @@ def _destination(settings: Settings) -> str:
 def _upstream(settings: Settings, guard_url: str | None) -> str | None:
     """Where the agent sends model requests; None for Anthropic's own address."""
     destination = guard_url or _destination(settings)
-    return None if destination.rstrip("/") == ANTHROPIC_API else destination
+    return None if _is_anthropic(destination) else destination
+
+
+def _is_anthropic(url: str) -> bool:
+    return url.rstrip("/") == ANTHROPIC_API
 
 
 def _claude(settings: Settings, command: AgentCommand | None, search_path: str) -> Path:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from acp_bridge.loopback.script import Step, say, use
 from acp_bridge.loopback.seen import SeenRequest
 from acp_bridge.loopback.sink import ProxySink
 from tests.bridge.process import BRIDGE
+from tests.matrix.programs import bridge_with_layers
 from tests.support.acp import acp_client
 from tests.support.real import ADAPTER_ARGV
 
 pytestmark = pytest.mark.agent
 
+EVERY_LAYER = (*bridge_with_layers("gate", "lock", "evidence", "guard").argv,)
 FIRST_PARTY = "_CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL"
 # Ids of the session and of its user, and a checksum over what they are in.
 _ITS_OWN = re.compile(
@@ -80,16 +82,20 @@ def _names(seen: SeenRequest) -> tuple[str, ...]:
     return tuple(name for name in seen.header_names if name not in _OF_ONE_CONNECTION)
 
 
-async def session(folder: Path, argv: tuple[str, ...], env: Mapping[str, str]) -> Heard:
-    """Two turns with a tool, a title and a suggestion, in a world of its own."""
+async def session(folder: Path, argv: Sequence[str], env: Mapping[str, str]) -> Heard:
+    """Two turns with a tool, a title and a suggestion, in a world of its own.
+
+    Args:
+        folder: an empty folder.
+        argv: the agent, or the bridge; ``{url}`` in it and in the environment is the endpoint.
+        env: variables besides those of the world.
+    """
     home = make_scratch_home(folder / "home", login="ANTHROPIC_API_KEY" not in env)
     async with Listening() as endpoint, ProxySink() as sink:
         base = scratch_environment(home, sink_url=sink.url)
         mine = {name: value.replace("{url}", endpoint.url) for name, value in env.items()}
-        whole = {**base, "ACP_BRIDGE_STATE_DIR": str(folder / "state"), **mine}
-        if argv != BRIDGE:
-            whole = {name: of for name, of in whole.items() if not name.startswith("ACP_BRIDGE_")}
-        async with acp_client(argv, env=whole, cwd=home.project) as client:
+        program = [word.replace("{url}", endpoint.url) for word in argv]
+        async with acp_client(program, env={**base, **mine}, cwd=home.project) as client:
             await client.initialize()
             opened = await client.new_session(home.project)
             for text in ("use a tool", "and then?"):
@@ -98,30 +104,44 @@ async def session(folder: Path, argv: tuple[str, ...], env: Mapping[str, str]) -
         return heard(endpoint, folder)
 
 
-DIRECT = {
-    "B": {"ANTHROPIC_BASE_URL": "{url}", FIRST_PARTY: "1"},
-    "A": {
-        "ANTHROPIC_BASE_URL": "{url}",
-        FIRST_PARTY: "1",
-        "ANTHROPIC_API_KEY": FAKE_API_KEY,
-        "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1",
-    },
-}
-SETTINGS = {
+PAID = {
+    "A": {"ANTHROPIC_API_KEY": FAKE_API_KEY, "ACP_BRIDGE_MODE": "A"},
     "B": {"ACP_BRIDGE_MODE": "B"},
-    "A": {"ACP_BRIDGE_MODE": "A", "ANTHROPIC_API_KEY": FAKE_API_KEY},
+    "C": {"ACP_BRIDGE_MODE": "C", "ACP_BRIDGE_ENDPOINT_API_KEY": FAKE_API_KEY},
 }
+DIRECT = {
+    "A": {"ANTHROPIC_API_KEY": FAKE_API_KEY, "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1"},
+    "B": {},
+}
+COUNTS_AS_ANTHROPIC = (*EVERY_LAYER, "--anthropic", "{url}")
+
+
+def bridged(folder: Path, mode: str, **more: str) -> dict[str, str]:
+    settings = {**more, "STATE_DIR": str(folder / "state"), "CONFIG": os.devnull}
+    named = {f"ACP_BRIDGE_{name}": value for name, value in settings.items()}
+    return {**PAID[mode], **named}
 
 
 @pytest.mark.parametrize("mode", ["A", "B"])
-async def test_a_session_asks_the_same_with_and_without_the_guard(
+async def test_before_anthropic_a_guarded_session_asks_what_a_direct_one_asks(
     tmp_path: Path, mode: str
 ) -> None:
-    bridge = {**SETTINGS[mode], "ACP_BRIDGE_UPSTREAM_URL": "{url}", "ACP_BRIDGE_CONFIG": os.devnull}
-    direct = await session(tmp_path / "1", tuple(ADAPTER_ARGV), DIRECT[mode])
-    without = await session(tmp_path / "2", BRIDGE, {**bridge, "ACP_BRIDGE_GUARD": "off"})
-    guarded = await session(tmp_path / "3", BRIDGE, {**bridge, "ACP_BRIDGE_GUARD": "enforce"})
+    first_party = {"ANTHROPIC_BASE_URL": "{url}", FIRST_PARTY: "1"}
+    direct = await session(tmp_path / "1", ADAPTER_ARGV, {**DIRECT[mode], **first_party})
+    guarded = await session(tmp_path / "2", COUNTS_AS_ANTHROPIC, bridged(tmp_path, mode))
 
-    assert guarded == without
     assert guarded == direct
     assert {model for model, _, _ in guarded.requests[RequestKind.TITLE]} == {"claude-haiku-5-5"}
+
+
+@pytest.mark.parametrize("mode", ["A", "B", "C"])
+async def test_before_another_upstream_the_guard_changes_nothing_either(
+    tmp_path: Path, mode: str
+) -> None:
+    upstream = {"ENDPOINT_URL" if mode == "C" else "UPSTREAM_URL": "{url}"}
+    without = bridged(tmp_path, mode, **upstream, GUARD="off")
+    guarded = bridged(tmp_path, mode, **upstream, GUARD="enforce")
+
+    assert await session(tmp_path / "1", BRIDGE, guarded) == await session(
+        tmp_path / "2", BRIDGE, without
+    )

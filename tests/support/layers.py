@@ -1,9 +1,10 @@
 """The stdio bridge with layers of enforcement switched off, for tests that look at one alone.
 
-    python tests/support/layers.py --layers gate,lock [--channels FILE]
+    python tests/support/layers.py --layers gate,lock [--channels FILE] [--anthropic URL]
 
 Settings come from the environment, as always. ``--channels`` reads another channels file than the
-one that comes with the package, for tests that take a row out of it.
+one that comes with the package, for tests that take a row out of it. ``--anthropic`` is what counts
+as Anthropic's own address, for tests of what holds for that one alone.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from acp_bridge.modes import Guard
 from acp_bridge.own_process import forget_environment, hide_from_others
 from acp_bridge.run.preparation import Layers, Surroundings
 from acp_bridge.run.start import begin
-from acp_bridge.settings import load_settings
+from acp_bridge.settings import ANTHROPIC_API, load_settings
 from acp_bridge.supervisor import serve_stdio
 
 
@@ -29,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--layers", default="")
     parser.add_argument("--channels", type=Path)
+    parser.add_argument("--anthropic", default=ANTHROPIC_API)
     arguments = parser.parse_args()
     on = frozenset(filter(None, arguments.layers.split(",")))
     load = partial(load_channels, arguments.channels)
@@ -36,7 +38,10 @@ def main() -> int:
     forget_environment()
     hide_from_others()
     try:
-        with patch("acp_bridge.run.preparation.load_channels", load):
+        with (
+            patch("acp_bridge.run.preparation.load_channels", load),
+            patch("acp_bridge.run.preparation.ANTHROPIC_API", arguments.anthropic),
+        ):
             layers = Layers(**{layer: layer in on for layer in ("gate", "lock", "evidence")})
             return _serve(layers, Guard.ENFORCE if "guard" in on else Guard.OFF)
     except BridgeError as error:
