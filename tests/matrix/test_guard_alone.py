@@ -39,14 +39,12 @@ LEAKING = [
 ]
 SOME = (
     Case(Kind.API_KEY, Scope.PROJECT, A),
-    Case(Kind.AUTH_TOKEN, Scope.META_ENV, A),
     Case(Kind.HEADERS_ADD, Scope.LOCAL, B),
     Case(Kind.HELPER, Scope.META_SETTINGS, B),
     Case(Kind.API_KEY, Scope.USER, C),
     Case(Kind.BASE_URL, Scope.PROJECT, A),
     Case(Kind.BASE_URL, Scope.META_ENV, B),
     Case(Kind.BASE_URL, Scope.USER, C),
-    Case(Kind.BEDROCK, Scope.PROJECT, A),
     Case(Kind.PROXY, Scope.META_ENV, C),
 )
 
