@@ -259,6 +259,18 @@ def _is_rather(line: Reading, other: _Claim, claim: _Claim) -> bool:
     return other.size > claim.size and other.fits(line)
 
 
+def settled_in(books: Books, line: Reading, *, at: datetime) -> list[UsageEntry]:
+    """What a process's own line holds beyond its base and what is recorded.
+
+    Args:
+        books: what is known; here `Books.recorded` need not be what the line was found by.
+        line: the line that the process wrote.
+        at: now.
+    """
+    base = books.opened_with or Reading(books.session_id)
+    return _settled(books, base, line, Source.TRANSCRIPT, at)
+
+
 def _settled(
     books: Books, base: Reading, witness: Reading, source: Source, at: datetime
 ) -> list[UsageEntry]:

@@ -46,14 +46,6 @@ class WireBooks:
         for entry in entries:
             self._wire[entry.session_id] += _input(entry.tokens)
 
-    def told(self, session_id: str | None, tokens: Tokens) -> None:
-        """Another witness told these of a session, all of them known to the wire."""
-        self._told[session_id] += _input(tokens)
-
-    def knows(self, entry: UsageEntry, sessions: Collection[str | None]) -> bool:
-        """Whether an entry of another witness is of a request that the wire counted."""
-        return self.weigh(entry, sessions) is Weight.KNOWN
-
     def weigh(self, entry: UsageEntry, sessions: Collection[str | None]) -> Weight:
         """Hold an entry of another witness against the wire.
 

@@ -4,7 +4,7 @@ Everything here reads files and blocks: it is for a worker thread. The arithmeti
 `acp_bridge.metering.settlement`; what it needs to be told is gathered here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -22,12 +22,12 @@ from acp_bridge.metering.settlement import (
     lines_since,
     settle_end,
     settle_opening,
+    settled_in,
     unknown_entries,
 )
 from acp_bridge.metering.transcript import is_titled, readings_from_end, up_to_totals
 from acp_bridge.metering.untold import Untold, untold_requests
 from acp_bridge.metering.usage import AskedBy, Source, State, UsageEntry
-from acp_bridge.metering.wire_books import WireBooks
 
 _NO_MODEL = ""
 
@@ -85,18 +85,13 @@ class _Held:
     Attributes:
         by_telling: what Claude Code itself had told, by model: what its lines can be held against.
         request_ids: of the requests in it.
-        wire: what the run's wire guard saw; None where there was none.
+        by_wire: what the run's wire guard had counted, by model; None where there was none. It may
+            be more than what Claude Code tells, and less where the bridge was killed.
     """
 
     by_telling: Totals = field(default_factory=dict)
     request_ids: frozenset[str] = frozenset()
-    wire: WireBooks | None = None
-
-    def unseen(self, entries: Sequence[UsageEntry]) -> list[UsageEntry]:
-        """The entries that the wire does not hold already."""
-        if self.wire is None:
-            return list(entries)
-        return [one for one in entries if not self.wire.knows(one, [one.session_id])]
+    by_wire: Totals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +208,7 @@ class Settler:
         before = lines[: len(lines) - len(written)]
         found = settle_end(books, written, at=now, before=before)
         untold: list[Untold] = []
-        if transcript is not None and held.wire is None:
+        if transcript is not None and held.by_wire is None:
             untold = _untold(transcript, 0, session.opened_at)
         began = session.turn_began_at
         if began is not None and not any(one.at is None or one.at >= began for one in untold):
@@ -221,7 +216,12 @@ class Settler:
         unknown = unknown_entries(run_id, session_id, untold, at=now, known_ids=held.request_ids)
         if began is not None:
             unknown.append(_last_suggestion(run_id, session_id, began))
-        return Settlement([*held.unseen(found.entries), *unknown], found.accounted, found.own)
+        entries = found.entries
+        if held.by_wire is not None:
+            seen = replace(books, recorded=held.by_wire)
+            entries = [one for one in entries if one.state is not State.SETTLED]
+            entries += settled_in(seen, found.own, at=now) if found.own else []
+        return Settlement([*entries, *unknown], found.accounted, found.own)
 
     def _held(self, run_id: str, session_id: str) -> "_Held":
         try:
@@ -241,11 +241,7 @@ class Settler:
             for row in told
             if row.source is Source.TELEMETRY
         }
-        wire = WireBooks()
-        wire.saw(one for one in own if one.source is Source.WIRE)
-        for spent in telemetry.values():
-            wire.told(session_id, spent.tokens)
-        return _Held(telemetry, ids, wire)
+        return _Held(telemetry, ids, totals_of(own))
 
     def _past(self, session_id: str, run_id: str) -> _Past:
         try:
