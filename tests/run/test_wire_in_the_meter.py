@@ -4,16 +4,21 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
+import pytest
+
 from acp_bridge.ledger.queries import Ledger
 from acp_bridge.metering.meter import Meter
-from acp_bridge.metering.usage import Source, State, UsageEntry
+from acp_bridge.metering.readings import Reading
+from acp_bridge.metering.usage import Source, State, Tokens, UsageEntry
 from acp_bridge.metering.wire_books import WireBooks
 from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
 from acp_bridge.modes import CredentialClass
 from acp_bridge.protocol.facts import SessionClosed, SessionOpened
 from acp_bridge.run.meter import RunMeter
-from acp_bridge.run.settlement import Settler
-from tests.ledger.rows import NOON, run
+from acp_bridge.run.settlement import Settler, rows_of
+from tests.ledger.children import SECONDS
+from tests.ledger.rows import NOON, run, session, spent, told
 from tests.metering.test_wire_exchanges import ANSWER, EXCHANGE, REQUEST
 from tests.run.test_run_meter import ID, Desk, telemetry, totals
 
@@ -106,3 +111,28 @@ async def test_what_the_wire_tells_of_a_closed_session_is_taken_before_it_is_set
     (entry,) = await desk.entries()
     assert entry.source is Source.WIRE
     assert desk.bypassed == []
+
+
+@pytest.mark.parametrize("witnessed", [True, False], ids=["telemetry kept", "telemetry lost"])
+async def test_of_a_dead_run_only_what_its_guard_did_not_count_is_settled(
+    tmp_path: Path, *, witnessed: bool
+) -> None:
+    desk = GuardedDesk(tmp_path)
+    desk.writer.record(run("dead"))
+    desk.writer.record(session(ID, run_id="dead"))
+    for reading in rows_of(Reading(ID), "dead", NOON):
+        desk.writer.record(reading)
+    seen = Tokens(input=7)
+    wire = spent("wire:1", source=Source.WIRE, run_id="dead", session_id=ID, tokens=seen)
+    desk.writer.record(wire)
+    if witnessed:
+        desk.writer.record(told(Source.TELEMETRY, run_id="dead", session_id=ID, tokens=seen))
+    assert desk.writer.flush(SECONDS)
+    desk.write(totals(10))
+
+    desk.meter.see(SessionOpened(ID, "/w", None, continued=True))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.meter.run)
+        entries = await desk.entries()
+    counted = [(one.state, one.tokens.input) for one in entries if one.tokens]
+    assert counted == [(State.LIVE, 7), (State.SETTLED, 3)]
