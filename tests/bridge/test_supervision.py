@@ -73,8 +73,10 @@ async def test_a_second_signal_does_not_wait_for_the_agents_grace(tmp_path: Path
         await bridge.session()
         bridge.signal(signal.SIGTERM)
         bridge.signal(signal.SIGINT)
-        # Without hurry: 5 s of grace and 2 s after SIGTERM.
-        assert await bridge.exit_status(within=4.5) == 128 + signal.SIGTERM
+        # Without hurry: 5 s of grace and 2 s after SIGTERM. Which of two signals that wait together
+        # is handed over first is the system's choice.
+        status = await bridge.exit_status(within=4.5)
+        assert status in (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
 @pytest.mark.parametrize(
