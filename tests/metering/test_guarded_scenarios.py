@@ -21,13 +21,11 @@ _OF_A_KILLED_BRIDGE = frozenset({"bridge killed", "bridge killed in a turn"})
 # Where the wire sees more than the other witnesses, or they see it otherwise.
 _TELLING = (
     "more than twenty requests",
-    "subagent in the background",
     "cancelled mid stream",
     "stream cut by the server",
     "retry after 529",
     "failed turns",
     "clear",
-    "closed and opened again",
     "continued outside and back",
     "suggestion aborted by the next prompt",
     "answered by another name",
