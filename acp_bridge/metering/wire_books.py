@@ -59,12 +59,20 @@ class WireBooks:
         if entry.source is Source.WIRE or entry.state is State.OUTSIDE:
             return Weight.APART
         self._told[entry.session_id] += _input(entry.tokens)
+        if entry.tokens is None:
+            return self._weigh_unknown(entry)
         if entry.request_id is not None:
             return Weight.KNOWN if entry.request_id in self._ids else Weight.BYPASSED
-        if entry.tokens is None:
-            return Weight.KNOWN
         told = sum(self._told[one] for one in sessions)
         return Weight.BYPASSED if told > sum(self._wire[one] for one in sessions) else Weight.KNOWN
+
+    def _weigh_unknown(self, entry: UsageEntry) -> Weight:
+        """A request of which nobody told the tokens proves nothing.
+
+        A transcript that names its id may be shared with another process.
+        """
+        seen = entry.request_id is None or entry.request_id in self._ids
+        return Weight.KNOWN if seen else Weight.APART
 
 
 def _input(tokens: Tokens | None) -> int:

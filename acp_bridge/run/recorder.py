@@ -58,6 +58,8 @@ class Recorder:
         """Nobody knows who pays, nor by which program."""
         self._payer = Payer.of(self._run, guaranteed=False)
         self._surface = Surface.UNKNOWN
+        # Of an agent of another kind nobody knows that its requests should pass the guard.
+        self._bypassed = lambda _: None
 
     def answered(self, request_id: str | None) -> None:
         """The wire guard saw the head of an answer."""

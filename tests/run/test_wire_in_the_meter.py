@@ -14,7 +14,13 @@ from acp_bridge.metering.usage import Source, State, Tokens, UsageEntry
 from acp_bridge.metering.wire_books import WireBooks
 from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
 from acp_bridge.modes import CredentialClass
-from acp_bridge.protocol.facts import SessionClosed, SessionOpened
+from acp_bridge.protocol.facts import (
+    PromptEnded,
+    PromptStarted,
+    SessionClosed,
+    SessionOpened,
+    TurnEnd,
+)
 from acp_bridge.run.meter import RunMeter
 from acp_bridge.run.settlement import Settler, rows_of
 from tests.ledger.children import SECONDS
@@ -136,3 +142,18 @@ async def test_of_a_dead_run_only_what_its_guard_did_not_count_is_settled(
         entries = await desk.entries()
     counted = [(one.state, one.tokens.input) for one in entries if one.tokens]
     assert counted == [(State.LIVE, 7), (State.SETTLED, 3)]
+
+
+async def test_an_agent_of_another_kind_that_tells_its_usage_has_bypassed_nothing(
+    tmp_path: Path,
+) -> None:
+    desk = GuardedDesk(tmp_path)
+    desk.meter.disclaim()
+    desk.meter.see(SessionOpened(ID, "/w", None))
+    desk.meter.see(PromptStarted(ID))
+    told_usage = b'{"stopReason": "end_turn", "usage": {"inputTokens": 90, "outputTokens": 1}}'
+    desk.meter.see(PromptEnded(ID, TurnEnd.ANSWERED, told_usage))
+
+    (entry,) = await desk.entries()
+    assert (entry.source, entry.tokens and entry.tokens.input) == (Source.ACP, 90)
+    assert desk.bypassed == []
