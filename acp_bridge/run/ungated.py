@@ -1,7 +1,7 @@
-"""The environment of an agent without its launch gate. Only tests go without, to see other layers.
+"""The environment of an agent without a launch gate: of another kind, or in tests of other layers.
 
-The wire guard, if there is one, is where the agent is told to send its requests, with what it is
-told to pay with; nothing is scrubbed and nothing pinned.
+An agent of another kind gets what the bridge was started with. In a test of the wire guard alone
+the agent is told to send its requests there, and what to pay with; nothing is scrubbed or pinned.
 """
 
 from collections.abc import Mapping

@@ -12,6 +12,7 @@ import psutil
 
 from acp_bridge.ledger import ledger_path
 from acp_bridge.ledger.queries import Ledger
+from acp_bridge.ledger.records import ViolationRow
 from acp_bridge.metering.usage import State, UsageEntry
 from tests.bridge.process import BRIDGE
 from tests.metering.stage import SECONDS
@@ -77,6 +78,12 @@ class Bridged:
     def entries(self) -> list[UsageEntry]:
         with self._ledger() as ledger:
             return [row.entry for row in ledger.entries()]
+
+    def violations(self) -> list[ViolationRow]:
+        """Of every run that spent something."""
+        runs = {entry.run_id for entry in self.entries()}
+        with self._ledger() as ledger:
+            return [row for run_id in sorted(runs) for row in ledger.violations(run_id)]
 
     def _unsettled(self) -> bool:
         with self._ledger() as ledger:

@@ -9,6 +9,7 @@ import pytest
 
 from acp_bridge.loopback.seen import Outcome, SeenRequest
 from acp_bridge.metering.usage import AskedBy, Source, State, Tokens, UsageEntry, total
+from tests.launch.collector import running_collector
 from tests.matrix.extent import FULL_PROFILE
 from tests.metering.judge import Truth, truths
 from tests.metering.scenarios import NAMES
@@ -73,6 +74,7 @@ async def test_the_ledger_is_the_wire_request_by_request(name: str, tmp_path: Pa
     assert Counter(map(who, unknown)) == Counter(map(who, (true - counted).elements()))
     assert {one.asked_by for one in unknown} <= {AskedBy.TITLE, AskedBy.SUGGESTION}
     assert {one.source for one in own} == {Source.WIRE}
+    assert counting.violations() == []
     outside = total(one.tokens for one in entries if one.tokens and one.state is State.OUTSIDE)
     assert outside == total(one.tokens for one in truth if one.outside)
 
@@ -96,3 +98,20 @@ async def test_what_a_killed_bridge_saw_stays_and_the_rest_is_unknown(
     assert Counter(settled) <= Counter(line[4] for line in missed)
     unknown = Counter(one.asked_by for one in entries if one.state is State.UNKNOWN)
     assert Counter(line[3] for line in missed) <= unknown
+
+
+async def test_agents_that_tell_only_totals_bypass_nothing_either(tmp_path: Path) -> None:
+    """What a company exports in a protocol that cannot come by is left alone."""
+    with running_collector() as collector:
+        company = {
+            "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
+            "OTEL_LOGS_EXPORTER": "otlp",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        }
+        stage, counting = await play("cancelled mid stream", tmp_path, {**GUARD, **company})
+
+    entries = counting.entries()
+    assert lines(entries) - lines(told(stage.world.endpoint.seen, stage.outside)) == Counter()
+    assert {one.source for one in entries} == {Source.WIRE}
+    assert counting.violations() == []

@@ -216,6 +216,29 @@ def test_in_mode_subscription_another_payer_is_refused_on_any_path(
     assert verdict.on_model_path is (target == "/v1/messages")
 
 
+def test_in_mode_subscription_what_brings_something_without_a_payer_is_refused() -> None:
+    """It may trade it for another payer's token, as an identity federation does."""
+    verdict = refused(judge(BillingMode.SUBSCRIPTION)("POST", "/v1/oauth/token", ()))
+
+    assert (verdict.reason, verdict.is_violation) == (RefusalReason.NO_CREDENTIAL, True)
+
+
+@pytest.mark.parametrize(
+    ("mode", "headers", "may_pass"),
+    [
+        (BillingMode.API_KEY, LOGIN, True),
+        (BillingMode.SUBSCRIPTION, AS_KEY, True),
+        (BillingMode.ENDPOINT, (("x-api-key", KEY),), True),
+        (BillingMode.ENDPOINT, LOGIN, False),
+        (BillingMode.ENDPOINT, (*LOGIN, *AS_KEY), False),
+    ],
+)
+def test_a_guard_that_observes_gives_no_login_to_an_endpoint(
+    mode: BillingMode, headers: tuple[tuple[str, str], ...], *, may_pass: bool
+) -> None:
+    assert refused(judge(mode)("POST", "/v1/messages", headers)).may_pass is may_pass
+
+
 def test_no_secret_shows_in_a_judge_or_a_verdict() -> None:
     this = judge(BillingMode.API_KEY)
     verdicts = [
