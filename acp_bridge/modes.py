@@ -82,3 +82,20 @@ class AgentKind(StrEnum):
 
     CLAUDE = "claude"
     OTHER = "other"
+
+
+class Plan(StrEnum):
+    """A subscription's plan, as the user names it; nothing that the bridge sees proves it."""
+
+    PRO = "pro"
+    MAX_5X = "max-5x"
+    MAX_20X = "max-20x"
+    TEAM = "team"
+    ENTERPRISE = "enterprise"
+
+
+class OnOverage(StrEnum):
+    """What happens when extra usage, no longer the plan, pays for a session."""
+
+    WARN = "warn"
+    BLOCK = "block"

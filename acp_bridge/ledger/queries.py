@@ -23,7 +23,7 @@ from acp_bridge.ledger.schema import TOKEN_COLUMNS
 from acp_bridge.ledger.storing import moment, time_of
 from acp_bridge.ledger.witnesses import Told, Wanted, witnessed
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State, Tokens, UsageEntry
-from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
+from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard, Plan
 from acp_bridge.policy.surface import Surface
 
 _TOKENS = ", ".join(TOKEN_COLUMNS)
@@ -231,6 +231,7 @@ def _spent(row: sqlite3.Row) -> SpentRow:
         surface=Surface(row["surface"]),
         cost_kind=CostKind(row["cost_kind"]),
         project=row["project"],
+        policy_version=row["policy_version"],
     )
 
 
@@ -248,6 +249,11 @@ def _run(row: sqlite3.Row) -> RunRow:
         agent_version=row["agent_version"],
         claude_version=row["claude_version"],
         cwd=row["cwd"],
+        plan=Plan(row["plan"]) if row["plan"] else None,
+        policy_version=row["policy_version"],
+        bridge_version=row["bridge_version"],
+        removed=row["removed"],
+        wire=row["wire"],
     )
 
 
@@ -261,6 +267,7 @@ def _session(row: sqlite3.Row) -> SessionRow:
         cwd=row["cwd"],
         model=row["model"],
         turn_began_at=moment(row["turn_began_at"]),
+        client_session_id=row["client_session_id"],
     )
 
 

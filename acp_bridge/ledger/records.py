@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from acp_bridge.metering.usage import CostKind, Source, Tokens, UsageEntry
-from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
+from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard, Plan
 from acp_bridge.policy.surface import Surface
 
 
@@ -13,6 +13,14 @@ class RunRow:
     """A run of the bridge. Stored again it fills in what was unknown, and changes what changed.
 
     None means unknown and never replaces what is known.
+
+    Attributes:
+        bucket: what was expected to be charged when the run began.
+        plan: the subscription's plan, as the user said.
+        policy_version: of the billing policy that told the bucket.
+        bridge_version: of the bridge.
+        removed: channels that the launch plan took away, each with its origin, as JSON.
+        wire: requests that the wire guard saw, by credential class, as JSON.
     """
 
     run_id: str
@@ -27,6 +35,11 @@ class RunRow:
     agent_version: str | None = None
     claude_version: str | None = None
     cwd: str | None = None
+    plan: Plan | None = None
+    policy_version: str | None = None
+    bridge_version: str | None = None
+    removed: str | None = None
+    wire: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +54,8 @@ class SessionRow:
             outstanding.
         turn_began_at: when the turn began that is under way, or was when its run was killed; stored
             by `TurnRow` alone.
+        client_session_id: the client's session, of which this one is a part (``/clear`` begins
+            another); None if no client opened it.
     """
 
     run_id: str
@@ -51,6 +66,7 @@ class SessionRow:
     cwd: str | None = None
     model: str | None = None
     turn_began_at: datetime | None = None
+    client_session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +96,7 @@ class SpentRow:
     Attributes:
         project: the session's working directory; None if nobody said.
         cost_kind: which money ``entry.cost_micros`` is.
+        policy_version: of the billing policy that told the bucket; None if nobody noted it.
     """
 
     entry: UsageEntry
@@ -89,6 +106,45 @@ class SpentRow:
     surface: Surface
     cost_kind: CostKind
     project: str | None = None
+    policy_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationRow:
+    """What a request or turn that is under way may cost at most, and whose budget that is.
+
+    Attributes:
+        reservation_id: unique; `Released` names it.
+        at: when it was admitted.
+        requests: API requests that it stands for.
+        tokens: of all kinds, at most.
+        cost_micros: millionths of a US dollar at most; None if no price is known.
+    """
+
+    reservation_id: str
+    run_id: str
+    session_id: str | None
+    at: datetime
+    mode: BillingMode
+    bucket: Bucket
+    cost_kind: CostKind
+    project: str | None = None
+    model: str | None = None
+    requests: int = 1
+    tokens: int = 0
+    cost_micros: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A reservation is over: what it was for is in the ledger, or was never sent.
+
+    Attributes:
+        reservation_id: None for all that the run still has.
+    """
+
+    run_id: str
+    reservation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +213,7 @@ Row = (
     | TurnRow
     | Reopened
     | SpentRow
+    | Released
     | EvidenceRow
     | ViolationRow
     | Reading

@@ -15,6 +15,9 @@ hour away from UTC, so that hours, days, weeks and months of any zone are sums o
 ``witnesses`` holds what each witness said in all, for comparison; nothing is summed from it, and a
 row is replaced when its witness says more.
 
+``reservations`` holds what requests that are under way may cost at most, so that several bridges
+cannot spend the same rest of a budget. A row goes when its request's entry has come.
+
 The tables are not STRICT: SQLite knows that from 3.37 on, and an older one (3.26 and 3.34 are
 still shipped with Python 3.11) cannot even read a file that has such a table. The oldest SQLite
 that works is 3.24, which brought the upsert.
@@ -38,7 +41,8 @@ TOKEN_COLUMNS = (
     "cache_write_5m_tokens",
     "cache_write_1h_tokens",
 )
-CHARGE_COLUMNS = ("mode", "credential_class", "bucket", "surface", "cost_kind", "model")
+_FIRST_CHARGE_COLUMNS = ("mode", "credential_class", "bucket", "surface", "cost_kind", "model")
+CHARGE_COLUMNS = (*_FIRST_CHARGE_COLUMNS, "policy_version")
 KIND_COLUMNS = ("asked_by", "source", "state")
 PLACE_COLUMNS = ("run_id", "session_id", "project")
 SUM_COLUMNS = (
@@ -94,6 +98,13 @@ def with_breakdown(sums: Sequence[str]) -> str:
     return ", ".join(f"sum({part})" for part in parts)
 
 
+def _entries(charge_columns: Sequence[str]) -> str:
+    """Each entry with all its words."""
+    return f"""SELECT usage.*, {", ".join((*charge_columns, *KIND_COLUMNS, *PLACE_COLUMNS))}
+    FROM usage JOIN kinds ON kinds.id = kind_id JOIN charges ON charges.id = charge_id
+    JOIN places ON places.id = place_id"""  # noqa: S608 - own names
+
+
 _BASE = f"""
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, mode TEXT NOT NULL, credential_class TEXT NOT NULL,
@@ -109,7 +120,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_awaiting ON sessions (session_id) WHERE settled_at IS NULL;
 CREATE TABLE charges (
-    id INTEGER PRIMARY KEY, {", ".join(f"{column} TEXT" for column in CHARGE_COLUMNS)}
+    id INTEGER PRIMARY KEY, {", ".join(f"{column} TEXT" for column in _FIRST_CHARGE_COLUMNS)}
 );
 CREATE TABLE kinds (
     id INTEGER PRIMARY KEY, charge_id INTEGER NOT NULL REFERENCES charges,
@@ -128,9 +139,7 @@ CREATE TABLE usage (
 CREATE INDEX usage_by_time ON usage (at);
 CREATE INDEX usage_by_place ON usage (place_id);
 CREATE VIEW entries AS
-    SELECT usage.*, {", ".join((*CHARGE_COLUMNS, *KIND_COLUMNS, *PLACE_COLUMNS))}
-    FROM usage JOIN kinds ON kinds.id = kind_id JOIN charges ON charges.id = charge_id
-    JOIN places ON places.id = place_id;
+    {_entries(_FIRST_CHARGE_COLUMNS)};
 CREATE TABLE evidence (
     id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL,
     source TEXT NOT NULL, value TEXT NOT NULL, verdict TEXT NOT NULL
@@ -147,7 +156,7 @@ CREATE TABLE readings (
     cost_micros INTEGER
 );
 CREATE INDEX readings_by_session ON readings (session_id);
-"""  # noqa: S608 - own names
+"""
 
 
 def _counters(columns: Sequence[str]) -> str:
@@ -182,7 +191,26 @@ CREATE TABLE witnesses (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (_BASE, _QUARTERS, _WITNESSES)
+_POLICIES = f"""
+ALTER TABLE charges ADD COLUMN policy_version TEXT;
+DROP VIEW entries;
+CREATE VIEW entries AS
+    {_entries(CHARGE_COLUMNS)};
+ALTER TABLE runs ADD COLUMN plan TEXT;
+ALTER TABLE runs ADD COLUMN policy_version TEXT;
+ALTER TABLE runs ADD COLUMN bridge_version TEXT;
+ALTER TABLE runs ADD COLUMN removed TEXT;
+ALTER TABLE runs ADD COLUMN wire TEXT;
+ALTER TABLE sessions ADD COLUMN client_session_id TEXT;
+CREATE TABLE reservations (
+    id TEXT PRIMARY KEY, run_id TEXT NOT NULL, session_id TEXT, at INTEGER NOT NULL,
+    mode TEXT NOT NULL, bucket TEXT NOT NULL, cost_kind TEXT NOT NULL, project TEXT, model TEXT,
+    requests INTEGER NOT NULL, tokens INTEGER NOT NULL, cost_micros INTEGER
+) WITHOUT ROWID;
+CREATE INDEX reservations_by_run ON reservations (run_id);
+"""
+
+MIGRATIONS = (_BASE, _QUARTERS, _WITNESSES, _POLICIES)
 """Version N of the schema is what the first N leave. Once released, a migration never changes."""
 
 

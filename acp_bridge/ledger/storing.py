@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from acp_bridge.ledger.records import (
     EvidenceRow,
     Reading,
+    Released,
     Reopened,
     Row,
     RunRow,
@@ -94,6 +95,7 @@ _SESSION = _insert_or_fill("sessions", SessionRow.__slots__, ("run_id", "session
 _REOPENED = (
     "UPDATE sessions SET ended_at = NULL, settled_at = NULL WHERE run_id = ? AND session_id = ?"
 )
+_RELEASED = "DELETE FROM reservations WHERE run_id = ? AND (id = ? OR ? IS NULL)"
 _TURN = "UPDATE sessions SET turn_began_at = ? WHERE run_id = ? AND session_id = ?"
 _EVIDENCE = _insert("evidence", EvidenceRow.__slots__)
 _VIOLATION = _insert("violations", ViolationRow.__slots__)
@@ -124,7 +126,17 @@ _ADD_TO_CHARGE = _insert_or_add(
     "charge_quarters", ("quarter", "charge_id"), (*SUM_COLUMNS, *BREAKDOWN_COLUMNS)
 )
 
-Noted = RunRow | SessionRow | TurnRow | Reopened | EvidenceRow | ViolationRow | Reading | WitnessRow
+Noted = (
+    RunRow
+    | SessionRow
+    | TurnRow
+    | Reopened
+    | Released
+    | EvidenceRow
+    | ViolationRow
+    | Reading
+    | WitnessRow
+)
 """Rows that change no sum."""
 
 Key = tuple[int | str, ...]
@@ -187,6 +199,8 @@ class Store:
                 self._connection.execute(_TURN, (micros(row.began_at), row.run_id, row.session_id))
             case Reopened(run_id=run_id, session_id=session_id):
                 self._connection.execute(_REOPENED, (run_id, session_id))
+            case Released(run_id=run_id, reservation_id=reservation_id):
+                self._connection.execute(_RELEASED, (run_id, reservation_id, reservation_id))
             case EvidenceRow():
                 self._connection.execute(_EVIDENCE, _values(row))
             case ViolationRow():
@@ -225,7 +239,7 @@ class Store:
 
     def _charge(self, row: SpentRow) -> int:
         payer = (row.mode, row.credential_class, row.bucket, row.surface, row.cost_kind)
-        return self._id_of("charges", CHARGE_COLUMNS, (*payer, row.entry.model))
+        return self._id_of("charges", CHARGE_COLUMNS, (*payer, row.entry.model, row.policy_version))
 
     def _kind(self, charge: int, entry: UsageEntry) -> int:
         words = (charge, entry.asked_by, entry.source, entry.state)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from acp_bridge.ledger.records import RunRow, SessionRow, SpentRow, WitnessRow
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State, Tokens, UsageEntry
-from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard
+from acp_bridge.modes import BillingMode, Bucket, CredentialClass, Guard, Plan
 from acp_bridge.policy.surface import Surface
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -30,6 +30,8 @@ def spent(  # noqa: PLR0913 - each by name
     mode: BillingMode = BillingMode.SUBSCRIPTION,
     cost_kind: CostKind = CostKind.LIST_PRICE_EQUIVALENT,
     project: str | None = "/project",
+    bucket: Bucket = Bucket.PLAN_LIMITS,
+    policy_version: str | None = "2026-11-26",
 ) -> SpentRow:
     entry = UsageEntry(
         key=key,
@@ -54,10 +56,11 @@ def spent(  # noqa: PLR0913 - each by name
         entry=entry,
         mode=mode,
         credential_class=CredentialClass.SUBSCRIPTION_OAUTH,
-        bucket=Bucket.PLAN_LIMITS,
+        bucket=bucket,
         surface=Surface.AGENT_SDK,
         cost_kind=cost_kind,
         project=project,
+        policy_version=policy_version,
     )
 
 
@@ -70,6 +73,11 @@ def run(run_id: str = "run", *, started_at: datetime = NOON) -> RunRow:
         guard=Guard.OFF,
         guarantees="enforced",
         started_at=started_at,
+        plan=Plan.MAX_20X,
+        policy_version="2026-11-26",
+        bridge_version="0.1",
+        removed='[{"channel": "API_KEY", "origin": "environment"}]',
+        wire='{"presented": {}, "attached": {}}',
     )
 
 
@@ -77,7 +85,12 @@ def session(
     session_id: str = "session", *, run_id: str = "run", settled_at: datetime | None = None
 ) -> SessionRow:
     return SessionRow(
-        run_id=run_id, session_id=session_id, opened_at=NOON, settled_at=settled_at, cwd="/project"
+        run_id=run_id,
+        session_id=session_id,
+        opened_at=NOON,
+        settled_at=settled_at,
+        cwd="/project",
+        client_session_id="client",
     )
 
 

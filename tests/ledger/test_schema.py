@@ -24,8 +24,19 @@ def rows(path: Path, table: str) -> list[tuple[object, ...]]:
         return file.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - own names
 
 
-ADDED = {1: ("charge_quarters", "place_quarters", "witnesses"), 2: ("witnesses",)}
+ADDED = {
+    1: ("charge_quarters", "place_quarters", "witnesses", "reservations"),
+    2: ("witnesses", "reservations"),
+    3: ("reservations",),
+}
 """The tables that the version of that number did not have yet."""
+
+ADDED_LATER = {
+    "charges": ("policy_version",),
+    "runs": ("plan", "policy_version", "bridge_version", "removed", "wire"),
+    "sessions": ("client_session_id",),
+}
+"""The columns that none of these had yet."""
 
 
 def take_back(path: Path, version: int) -> None:
@@ -33,6 +44,12 @@ def take_back(path: Path, version: int) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         for table in ADDED[version]:
             file.execute(f"DROP TABLE {table}")
+        (view,) = file.execute("SELECT sql FROM sqlite_master WHERE name = 'entries'").fetchone()
+        file.execute("DROP VIEW entries")
+        for table, columns in ADDED_LATER.items():
+            for column in columns:
+                file.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        file.execute(view.replace(", policy_version", ""))
         file.execute(f"PRAGMA user_version = {version}")
 
 
