@@ -73,7 +73,7 @@ def explained(exc: sqlite3.Error | OSError, path: Path) -> LedgerError:
 def open_for_writing(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open the ledger, and create or upgrade it where need be: 0600, its directory 0700.
 
-    The connection is in autocommit mode.
+    The connection is in autocommit mode, for one thread at a time.
 
     Raises:
         LedgerError: it cannot be opened, or a newer version wrote it.
@@ -81,7 +81,9 @@ def open_for_writing(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlit
     try:
         _create_private(path)
         _refuse_read_only(path)
-        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+        connection = sqlite3.connect(
+            path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
+        )
     except (sqlite3.Error, OSError) as exc:
         raise explained(exc, path) from exc
     try:
