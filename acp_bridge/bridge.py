@@ -9,69 +9,49 @@ registry together and holds no rule of its own.
 """
 
 import json
-import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import anyio.to_thread
 from anyio.abc import ObjectStream, TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from anyio.streams.stapled import StapledObjectStream
 
 from acp_bridge import __version__
 from acp_bridge.agent.ending import AgentExit
-from acp_bridge.agent.in_memory import InMemoryAgent, ServeClient
-from acp_bridge.agent.process import adopt_agent
-from acp_bridge.agent.running import RunningAgent
+from acp_bridge.agent.in_memory import ServeClient
 from acp_bridge.agent.versions import claude_version
 from acp_bridge.ledger.report import GroupKey
 from acp_bridge.log import Log
-from acp_bridge.loopback.bound import BoundAddress
+from acp_bridge.memory_client import MemoryClient
 from acp_bridge.metering.usage import UsageEntry
-from acp_bridge.modes import AgentKind, BillingMode, Guard
+from acp_bridge.modes import AgentKind, BillingMode, Guard, Metering
 from acp_bridge.protocol import names
 from acp_bridge.protocol.decisions import Contradiction
 from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
 from acp_bridge.protocol.relay import RelayCore
 from acp_bridge.relay import Receive, Relay, Send
+from acp_bridge.run.bucket import BucketChange, BucketInForce
 from acp_bridge.run.guarded import GuardedRun
 from acp_bridge.run.interceptors import interceptors
 from acp_bridge.run.metered import MeteredRun
-from acp_bridge.run.preparation import (
-    ALL_LAYERS,
-    Layers,
-    Preparation,
-    Surroundings,
-    prepare_in_memory,
-)
+from acp_bridge.run.overage import Overage, Tell
+from acp_bridge.run.preparation import ALL_LAYERS, Layers, Preparation
 from acp_bridge.run.receipt_document import run_receipt, session_receipt
 from acp_bridge.run.record import RunRecord
 from acp_bridge.run.registrar import Registrar
-from acp_bridge.run.start import Begun, begin
+from acp_bridge.run.start import Begun
+from acp_bridge.run.started import From, Started, start
 from acp_bridge.run.usage import DEFAULT_GROUPS
 from acp_bridge.settings import Settings
 
+if TYPE_CHECKING:
+    from acp_bridge.policy.budgets import Budget
+    from acp_bridge.run.budgeted import BudgetedRun
+
 SCHEMA_VERSION = 1
-_BUFFERED_CHUNKS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What a run begins with."""
-
-    preparation: Preparation
-    agent: AbstractAsyncContextManager[RunningAgent]
-    telemetry: BoundAddress | None = None
-    guard: BoundAddress | None = None
-
-
-_MemoryEnd = MemoryObjectReceiveStream[bytes] | MemoryObjectSendStream[bytes]
 
 
 class Bridge:
@@ -91,10 +71,12 @@ class Bridge:
         log: where events go.
         layers: which layers are on; only tests give one.
         begun: a run that was begun before; its surroundings and agent count then.
+        on_bucket_change: shows that another bucket is charged from now on.
 
     Raises:
         AgentError: on entering, the agent is missing or cannot be started.
-        ConfigurationError: on entering, a credential or the state directory cannot be used.
+        ConfigurationError: on entering, a credential or the state directory cannot be used, or a
+            billing policy is wrong.
         RefusedError: on entering, the administrator's settings contradict the mode.
     """
 
@@ -110,24 +92,24 @@ class Bridge:
         log: Log | None = None,
         layers: Layers = ALL_LAYERS,
         begun: Begun | None = None,
+        on_bucket_change: Callable[[BucketChange], None] = lambda _: None,
     ) -> None:
         self._settings = settings
-        self._agent = agent
+        self._origin = From(agent=agent, environ=environ, cwd=cwd, layers=layers, begun=begun)
         self._client = client
         self._command = tuple(command)
-        self._environ = environ
-        self._cwd = cwd
         self._log = log or Log()
         self._layers = layers
-        self._begun = begun
+        self._on_bucket_change = on_bucket_change
         self._ended = anyio.Event()
         self._exit = AgentExit()
-        self._stream: ObjectStream[bytes] | None = None
-        self._own_ends: tuple[_MemoryEnd, ...] = ()
-        self._callers_ends: tuple[_MemoryEnd, ...] = ()
+        self._memory: MemoryClient | None = None
         self._preparation: Preparation
         self._record: RunRecord
+        self._in_force: BucketInForce
+        self._overage: Overage
         self._metered: MeteredRun
+        self._budgeted: BudgetedRun | None = None
         self._tasks: TaskGroup
 
     @property
@@ -156,7 +138,7 @@ class Bridge:
         return self._metered.usage(DEFAULT_GROUPS)
 
     def usage_by(self, *keys: GroupKey) -> dict[str, Any]:
-        """The same, grouped by mode, session, model or state, or by several of them."""
+        """The same, grouped by mode, session, model, state, source, bucket, or several of them."""
         return self._metered.usage(keys)
 
     @property
@@ -166,6 +148,8 @@ class Bridge:
             self.status,
             by_model=self.usage_by(GroupKey.MODEL),
             by_state=self.usage_by(GroupKey.STATE),
+            by_bucket=self.usage_by(GroupKey.BUCKET),
+            by_source=self.usage_by(GroupKey.SOURCE),
             bridge_version=__version__,
         )
 
@@ -180,8 +164,15 @@ class Bridge:
             session_id,
             by_model=self._metered.usage((GroupKey.MODEL,), session_id),
             by_state=self._metered.usage((GroupKey.STATE,), session_id),
+            by_bucket=self._metered.usage((GroupKey.BUCKET,), session_id),
+            by_source=self._metered.usage((GroupKey.SOURCE,), session_id),
             bridge_version=__version__,
         )
+
+    @property
+    def charged_to(self) -> str:
+        """What is charged now, and by which policy's word."""
+        return f"{self._record.bucket} (policy {self._in_force.policy_version})"
 
     @property
     def removed(self) -> list[tuple[str, str]]:
@@ -196,9 +187,9 @@ class Bridge:
     @property
     def stream(self) -> ObjectStream[bytes]:
         """The ACP byte stream to speak on, where no client streams were given."""
-        if self._stream is None:
+        if self._memory is None:
             raise RuntimeError("this bridge speaks to the client streams that it was given")
-        return self._stream
+        return self._memory.stream
 
     async def wait(self) -> AgentExit:
         """Wait until the agent has ended; tells how."""
@@ -216,11 +207,12 @@ class Bridge:
     async def __aenter__(self) -> Self:
         stack = AsyncExitStack()
         try:
-            start = await self._begin()
-            self._preparation = start.preparation
+            started = await start(self._settings, self._origin, self._log)
+            self._preparation, self._in_force = started.preparation, started.in_force
             stack.callback(self._preparation.directory.close)
             self._record = RunRecord.of(self._preparation)
-            await self._start(stack, start)
+            self._record.expect(self._in_force)
+            await self._start(stack, started)
         except BaseException as error:
             await _close(stack, error)
             raise
@@ -234,48 +226,46 @@ class Bridge:
         trace: TracebackType | None,
     ) -> None:
         # Nobody reads any more: an agent that cannot write could not end by itself.
-        for end in self._callers_ends:
-            end.close()
+        if self._memory is not None:
+            self._memory.leave()
         self._relay.end()
         with anyio.CancelScope(shield=True):
             await self._ended.wait()
         await _close(self._cleanup, error)
 
-    async def _begin(self) -> _Start:
-        begun, agent = self._begun, self._agent
-        if begun is None:
-            surroundings = Surroundings(
-                environ=dict(os.environ if self._environ is None else self._environ),
-                own_cwd=self._cwd,
-                layers=self._layers,
-            )
-            if callable(agent):
-                prepare = partial(prepare_in_memory, self._settings, surroundings)
-                return _Start(await anyio.to_thread.run_sync(prepare), InMemoryAgent(agent))
-            begun = await anyio.to_thread.run_sync(
-                partial(begin, self._settings, surroundings, agent=agent)
-            )
-        running = adopt_agent(
-            begun.spawned, on_stderr_line=lambda line: self._log.info("agent", stderr=line)
-        )
-        return _Start(begun.preparation, running, begun.telemetry, begun.guard)
-
-    async def _start(self, stack: AsyncExitStack, start: _Start) -> None:
+    async def _start(self, stack: AsyncExitStack, started: Started) -> None:
         preparation, record = self._preparation, self._record
         self._tasks = tasks = await stack.enter_async_context(anyio.create_task_group())
+        self._overage = Overage(
+            self._in_force,
+            record,
+            self._settings.on_overage,
+            tell=Tell(
+                client=lambda method, params: self._soon(self._relay.notify, method, params),
+                stop_turns=lambda refused: self._soon(self._relay.stop_turns, refused, None),
+                user=self._on_bucket_change,
+            ),
+            log=self._log,
+        )
         registrar = Registrar(preparation.directory, record)
         stack.push_async_callback(registrar.finish)
-        await self._count_and_guard(stack, start)
-        running = await stack.enter_async_context(start.agent)
+        await self._count_and_guard(stack, started)
+        running = await stack.enter_async_context(started.agent)
         if preparation.agent is not None:
             record.claude_version = claude_version(preparation.agent.claude)
-        record.remove(preparation.removed)
         record.declare(preparation.plan.credential_class.value, "launch plan")
         await tasks.start(registrar.run)
         receive, send = self._client or self._in_memory(stack)
         core = RelayCore(
             self.mode,
-            interceptors(preparation, self._command, self._layers),
+            interceptors(
+                preparation,
+                self._command,
+                self._layers,
+                bucket=record.bucket,
+                overage=self._overage.refusal,
+                budgets=None if self._budgeted is None else self._budgeted.gate,
+            ),
             on_violation=self._settings.on_violation,
             agent_kind=preparation.settings.agent_kind,
             max_client_line_bytes=preparation.longest_client_line,
@@ -286,7 +276,7 @@ class Bridge:
         )
         tasks.start_soon(self._run_relay)
 
-    async def _count_and_guard(self, stack: AsyncExitStack, start: _Start) -> None:
+    async def _count_and_guard(self, stack: AsyncExitStack, started: Started) -> None:
         """Meter and guard: both before the agent, so that both end after it."""
         guarded: GuardedRun | None = None
 
@@ -295,19 +285,54 @@ class Bridge:
                 guarded.bypassed(entry)
 
         preparation, record = self._preparation, self._record
-        metered = MeteredRun(preparation, record, start.telemetry, self._log, bypassed=bypassed)
+        metered = MeteredRun(
+            preparation,
+            record,
+            started.telemetry,
+            self._log,
+            bypassed=bypassed,
+            in_force=self._in_force,
+        )
         self._metered = metered
         await stack.enter_async_context(metered.metering(self._tasks))
-        if start.guard is not None:
+        self._budgeted = await self._budget(stack, started.pools)
+        if started.guard is not None:
             guarded = GuardedRun(
                 preparation,
                 record,
-                start.guard,
+                started.guard,
                 metered=metered,
                 found=self._found,
                 log=self._log,
+                in_force=self._in_force,
+                admit=None if self._budgeted is None else self._budgeted.admit,
             )
             await stack.enter_async_context(guarded.guarding(self._tasks))
+
+    async def _budget(
+        self, stack: AsyncExitStack, pools: "tuple[Budget, ...]"
+    ) -> "BudgetedRun | None":
+        preparation = self._preparation
+        is_required = self._settings.metering is Metering.REQUIRED
+        if not (preparation.budgets or pools or is_required):
+            return None
+        from acp_bridge.run.budgeted import BudgetedRun, ToRelay  # noqa: PLC0415 - with its use
+
+        relay = ToRelay(
+            resume=lambda: self._soon(self._relay.resume),
+            stop=lambda refused, sessions: self._soon(self._relay.stop_turns, refused, sessions),
+            notify=lambda method, params: self._soon(self._relay.notify, method, params),
+        )
+        budgeted = BudgetedRun(
+            preparation, self._record, self._metered, relay, self._log, pools=pools
+        )
+        await stack.enter_async_context(budgeted.budgeting())
+        return budgeted
+
+    def _soon(self, work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+        """Have the relay do something, while there is one."""
+        if not self._ended.is_set():
+            self._tasks.start_soon(work, *args)
 
     def _found(self, found: Contradiction) -> None:
         """Something outside of the ACP stream contradicts the mode."""
@@ -320,24 +345,23 @@ class Bridge:
         try:
             self._exit = await self._relay.run()
         finally:
-            for end in self._own_ends:
-                end.close()
+            if self._memory is not None:
+                self._memory.close()
             self._ended.set()
         self._log.info("agent_ended", how=self._exit.text)
 
     def _in_memory(self, stack: AsyncExitStack) -> tuple[Receive, Send]:
-        to_bridge, from_client = anyio.create_memory_object_stream[bytes](_BUFFERED_CHUNKS)
-        to_client, from_bridge = anyio.create_memory_object_stream[bytes](_BUFFERED_CHUNKS)
-        for end in (to_bridge, from_client, to_client, from_bridge):
-            stack.callback(end.close)
-        self._stream = StapledObjectStream(to_bridge, from_bridge)
-        self._own_ends = (from_client, to_client)
-        self._callers_ends = (to_bridge, from_bridge)
-        return from_client, to_client
+        self._memory = memory = MemoryClient()
+        stack.callback(memory.close)
+        stack.callback(memory.leave)
+        return memory.receive, memory.send
 
     def _observe(self, fact: Fact) -> None:
         self._record.see(fact)
+        self._overage.see(fact)
         self._metered.see(fact)
+        if self._budgeted is not None:
+            self._budgeted.see(fact)
         match fact:
             case Contradicted(reason, sentence):
                 self._log.warning("violation", reason=str(reason), detail=sentence)

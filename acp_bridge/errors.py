@@ -46,6 +46,7 @@ class Reason(StrEnum):
 
     MODE_LOCKED = "mode_locked"
     BUDGET_EXHAUSTED = "budget_exhausted"
+    METERING_FAILED = "metering_failed"
     CREDENTIAL_CONTRADICTION = "credential_contradiction"
     GUARD_BYPASSED = "guard_bypassed"
     AGENT_EXITED = "agent_exited"

@@ -1,4 +1,4 @@
-"""The words of billing: mode, credential class, bucket, guard.
+"""The words of billing: mode, credential class, bucket, plan, guard.
 
 Every other module uses these enums and no strings of its own. The values are the ones that users
 see in settings, JSON documents and logs.
@@ -62,6 +62,16 @@ class Bucket(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Plan(StrEnum):
+    """Which claude.ai plan the user has. None where it is not known."""
+
+    PRO = "pro"
+    MAX_5X = "max-5x"
+    MAX_20X = "max-20x"
+    TEAM = "team"
+    ENTERPRISE = "enterprise"
+
+
 class Guard(StrEnum):
     """What the wire guard does with a request that carries the wrong credential."""
 
@@ -77,25 +87,27 @@ class OnViolation(StrEnum):
     WARN = "warn"
 
 
+class OnOverage(StrEnum):
+    """What happens when a subscription session is moved to extra usage."""
+
+    WARN = "warn"
+    BLOCK = "block"
+
+
+class Metering(StrEnum):
+    """What happens to a session where nothing can be counted.
+
+    ``required`` refuses every prompt, ``budgeted`` those that a budget may stop, ``best-effort``
+    none.
+    """
+
+    BUDGETED = "budgeted"
+    REQUIRED = "required"
+    BEST_EFFORT = "best-effort"
+
+
 class AgentKind(StrEnum):
     """Whether the agent is a Claude Code adapter, for which the bridge gives guarantees."""
 
     CLAUDE = "claude"
     OTHER = "other"
-
-
-class Plan(StrEnum):
-    """A subscription's plan, as the user names it; nothing that the bridge sees proves it."""
-
-    PRO = "pro"
-    MAX_5X = "max-5x"
-    MAX_20X = "max-20x"
-    TEAM = "team"
-    ENTERPRISE = "enterprise"
-
-
-class OnOverage(StrEnum):
-    """What happens when extra usage, no longer the plan, pays for a session."""
-
-    WARN = "warn"
-    BLOCK = "block"

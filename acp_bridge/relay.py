@@ -7,7 +7,7 @@ A destination is written under a lock, because both directions may write to the 
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -22,7 +22,7 @@ from acp_bridge.protocol.commands import (
     ToAgent,
     ToClient,
 )
-from acp_bridge.protocol.decisions import Contradiction
+from acp_bridge.protocol.decisions import Contradiction, Refuse
 from acp_bridge.protocol.facts import Fact
 from acp_bridge.protocol.names import Code
 from acp_bridge.protocol.relay import RelayCore
@@ -152,6 +152,18 @@ class Relay:
             found.reason, found.sentence, time.monotonic(), hint=found.hint, channel=found.channel
         )
         await self._carry_out(commands)
+
+    async def resume(self) -> None:
+        """Judge again what is held: what it waited for outside of ACP may have come."""
+        await self._carry_out(self._core.resume(time.monotonic()))
+
+    async def stop_turns(self, refused: Refuse, session_ids: Collection[str] | None) -> None:
+        """End running turns with a refusal; see `RelayCore.stop_turns`."""
+        await self._carry_out(self._core.stop_turns(refused, session_ids, time.monotonic()))
+
+    async def notify(self, method: str, params: bytes) -> None:
+        """Send the client a notification of the bridge's own."""
+        await self._carry_out(self._core.notify(method, params))
 
     def end(self, *, at_once: bool = False) -> None:
         """End the agent, whatever it is doing; the client is read no further.

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationE
 
 from acp_bridge.errors import ConfigurationError
 from acp_bridge.importing import imported_late, without_plugins
-from acp_bridge.modes import AgentKind, BillingMode, Guard, OnViolation
+from acp_bridge.modes import AgentKind, BillingMode, Guard, Metering, OnOverage, OnViolation, Plan
 
 # The agent is started before an event loop is needed; pydantic-settings has a use for one only in
 # a command line of its own.
@@ -37,6 +37,8 @@ ANTHROPIC_API = "https://api.anthropic.com"
 SECRETS = frozenset({"api_key", "endpoint_token", "endpoint_api_key", "endpoint_headers"})
 """Settings that hold a credential: they have no flag and no default, and are never shown."""
 
+_TABLES = ("endpoint", "budget")
+"""What the file may hold beside settings: tables, which have no variable and no flag."""
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -87,8 +89,19 @@ class Settings(BaseSettings):
         None, description="the wire guard: enforce, observe or off; default enforce, in Mode B off"
     )
     on_violation: OnViolation = Field(OnViolation.BLOCK, description="block or warn")
+    on_overage: OnOverage = Field(
+        OnOverage.WARN, description="warn or block, when extra usage pays in place of the plan"
+    )
+    metering: Metering = Field(
+        Metering.BUDGETED,
+        description="prompts where nothing can be counted: budgeted refuses those under a budget, "
+        "required all, best-effort none",
+    )
     suggestions: Literal["keep", "off"] = Field(
         "keep", description="keep, or off: no prompt suggestions, which nobody typed"
+    )
+    plan: Plan | None = Field(
+        None, description="your plan: pro, max-5x, max-20x, team, enterprise; default unknown"
     )
     max_line_bytes: int = Field(
         256 * 1024 * 1024, ge=1024, description="the longest ACP line that is passed on"
@@ -107,6 +120,8 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="text or json")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _config_file: Path | None = PrivateAttr(default=None)
+    _tables: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -119,6 +134,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values from the caller alone: `load_settings` merges the sources it can name."""
         return (init_settings,)
+
+    @property
+    def config_file(self) -> Path:
+        """The user's configuration file, whether or not it exists."""
+        return self._config_file or config_path(os.environ)
 
     @property
     def wire_guard(self) -> Guard:
@@ -137,6 +157,14 @@ class Settings(BaseSettings):
     def is_default(self, name: str) -> bool:
         """Whether nobody asked for this value."""
         return name not in self._origins
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """The tables of the file that are no settings, decoded; those that it has.
+
+        ``endpoint`` is checked, and its one key is ``prices``; ``budget`` is as the user wrote it.
+        """
+        return self._tables
 
     def secrets(self) -> tuple[str, ...]:
         """The credentials among the values, for taking them out of text."""
@@ -173,7 +201,7 @@ def load_settings(
     env = dict(os.environ if environ is None else environ)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     path = config_path(env)
-    in_file = _read_file(path, required=PREFIX + "CONFIG" in env)
+    in_file, tables = _read_file(path, required=PREFIX + "CONFIG" in env)
     in_env = _environment_values(env)
     origins: dict[str, str] = {}
     origins.update({name: f"{name} in {path}" for name in in_file})
@@ -184,9 +212,20 @@ def load_settings(
         settings = Settings(**merged)
     except ValidationError as exc:
         raise _explained(exc, origins) from None
+    settings._config_file = path  # noqa: SLF001 - as below
     settings._origins.update(origins)  # noqa: SLF001 - the loader fills what the model keeps
+    settings._tables.update(tables)  # noqa: SLF001 - as above
     _check(settings)
     return settings
+
+
+def read_tables(path: Path) -> Mapping[str, Any]:
+    """The tables of a configuration file that are no settings, as `Settings.tables` has them.
+
+    Raises:
+        ConfigurationError: the file is not there, or something in it is wrong.
+    """
+    return _read_file(path, required=True)[1]
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
@@ -203,7 +242,8 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         ) from None
 
 
-def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
+def _read_file(path: Path, *, required: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The file's settings, and its tables that are none."""
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -212,7 +252,7 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
                 f"the configuration file {path} does not exist",
                 hint=f"create it, or unset {PREFIX}CONFIG",
             ) from None
-        return {}
+        return {}, {}
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
         raise ConfigurationError(
@@ -224,12 +264,16 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
             f"the configuration file {path} is not valid TOML: {exc}",
             hint="correct that line; keys are setting names in lower case",
         ) from exc
+    tables = {name: values.pop(name) for name in _TABLES if name in values}
     for name in values:
         if name not in Settings.model_fields:
-            raise ConfigurationError(
-                f"unknown key {name!r} in {path}", hint=_nearest(name, Settings.model_fields)
-            )
-    return values
+            known = (*Settings.model_fields, *_TABLES)
+            raise ConfigurationError(f"unknown key {name!r} in {path}", hint=_nearest(name, known))
+    if "endpoint" in tables:
+        from acp_bridge.metering.endpoint_prices import endpoint_prices  # noqa: PLC0415 - few have
+
+        endpoint_prices(tables, origin=str(path))
+    return values, tables
 
 
 def _environment_values(env: Mapping[str, str]) -> list[str]:

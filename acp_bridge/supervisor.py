@@ -14,18 +14,20 @@ from acp_bridge.agent.pipes import stdio_streams
 from acp_bridge.bridge import Bridge
 from acp_bridge.errors import BridgeError
 from acp_bridge.log import Log
-from acp_bridge.run.preparation import ALL_LAYERS, Layers, Preparation
+from acp_bridge.run.bucket import BucketChange
+from acp_bridge.run.preparation import ALL_LAYERS, Layers
 from acp_bridge.run.start import Begun
 from acp_bridge.signals import BY_SIGNAL, on_signal
 
 
-def serve_stdio(
+def serve_stdio(  # noqa: PLR0913 - what runs, how it presents itself, and who is told
     begun: Begun,
     *,
     log: Log,
     command: Sequence[str],
-    started: Callable[[Preparation], None],
+    started: Callable[[Bridge], None],
     layers: Layers = ALL_LAYERS,
+    on_bucket_change: Callable[[BucketChange], None] = lambda _: None,
 ) -> int:
     """Bridge stdin and stdout to the agent until one side ends.
 
@@ -35,6 +37,7 @@ def serve_stdio(
         command: the argv prefix by which a client can start this bridge again.
         started: called when the agent runs.
         layers: which layers are on; only tests give one.
+        on_bucket_change: shows that another bucket is charged from now on.
 
     Returns:
         The agent's exit status, or 128 + N after signal N.
@@ -52,6 +55,7 @@ def serve_stdio(
                 command=command,
                 log=log,
                 layers=layers,
+                on_bucket_change=on_bucket_change,
             )
             return await _Run(bridge, started).until_its_end()
 
@@ -61,7 +65,7 @@ def serve_stdio(
 class _Run:
     """One bridge between its start and its end, with the signals that came meanwhile."""
 
-    def __init__(self, bridge: Bridge, started: Callable[[Preparation], None]) -> None:
+    def __init__(self, bridge: Bridge, started: Callable[[Bridge], None]) -> None:
         self._bridge = bridge
         self._started = started
         self._runs = False
@@ -75,7 +79,7 @@ class _Run:
             with self._starting:
                 async with on_signal(self._signal), self._bridge as bridge:
                     self._runs = True
-                    self._started(bridge.preparation)
+                    self._started(bridge)
                     ended = await bridge.wait()
         except BridgeError:
             # Who ends a start has no use for what would have been wrong with it.

@@ -26,6 +26,7 @@ BUCKETS: Final = Words(
 CREDENTIAL_CLASSES: Final = Words(
     {"api_key", "subscription_oauth", "endpoint_credential", "cloud", "none", "unknown"}
 )
+PLANS: Final = Words({"pro", "max-5x", "max-20x", "team", "enterprise"})
 SURFACES: Final = Words(
     {
         "agent-sdk",
@@ -43,10 +44,12 @@ EVIDENCE_SOURCES: Final = Words(
     {"launch plan", "auth_status", "wire", "telemetry", "raw_init", "rate_limit"}
 )
 VERDICTS: Final = Words({"agrees", "contradiction", "nothing", "note", "not_logged_in"})
+LIMITS_SOURCES: Final = Words({"wire", "rate_limit_event"})
 REASONS: Final = Words(
     {
         "mode_locked",
         "budget_exhausted",
+        "metering_failed",
         "credential_contradiction",
         "guard_bypassed",
         "agent_exited",
@@ -65,6 +68,7 @@ COST_KINDS: Final = Words({"billed_estimate", "list_price_equivalent", "endpoint
 REFERENCES: Final = Words({"wire", "ledger"})
 
 _SHARE = re.compile(r"(0\.[0-9]|1\.0)[0-9]{2}")
+_FRACTION = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MONEY = re.compile(r"[0-9]+\.[0-9]{6}")
 
 
@@ -105,6 +109,11 @@ def share(value: object) -> bool:
     return isinstance(value, str) and _SHARE.fullmatch(value) is not None
 
 
+def fraction(value: object) -> bool:
+    """A number that is not negative, as decimal text."""
+    return isinstance(value, str) and _FRACTION.fullmatch(value) is not None
+
+
 def count(value: object) -> bool:
     """A number of things, which no boolean is."""
     return type(value) is int and value >= 0
@@ -125,7 +134,7 @@ TOKENS: Final = {
 }
 FIGURES: Final = {
     "requests": Nullable(count),
-    **TOKENS,
+    **{name: Nullable(condition) for name, condition in TOKENS.items()},
     "sources": Each(SOURCES, count),
     "states": Each(STATES, count),
     "state_tokens": Each(STATES, count),
@@ -193,6 +202,16 @@ WIRE: Final = {
     "presented": Each(CREDENTIAL_CLASSES, count),
     "attached": Each(CREDENTIAL_CLASSES, count),
 }
+LIMITS: Final = [
+    {
+        "window": str,
+        "used": Nullable(fraction),
+        "status": Nullable(str),
+        "resets_at": Nullable(moment),
+        "seen_at": moment,
+        "source": LIMITS_SOURCES,
+    }
+]
 METERING: Final = Nullable(
     {
         "telemetry": bool,
@@ -230,6 +249,9 @@ STATUS: Final = {
                 "version": Nullable(str),
                 "claude_version": Nullable(str),
             },
+            "plan": Nullable(PLANS),
+            "policy_version": Nullable(str),
+            "limits": LIMITS,
             "removed": REMOVED,
             "evidence": EVIDENCE,
             "wire": WIRE,
@@ -256,17 +278,27 @@ RECEIPT: Final = {
         "agent_version": Nullable(str),
         "claude_version": Nullable(str),
     },
+    "policy": {"plan": Nullable(PLANS), "policy_version": Nullable(str)},
     "session": Nullable(SESSION),
-    "decisions": {"removed": REMOVED},
+    "decisions": {"removed": Nullable(REMOVED)},
     "evidence": EVIDENCE,
     "violations": VIOLATIONS,
-    "wire": WIRE,
+    "wire": Nullable(WIRE),
     "usage": {
         "by_model": [{"model": Nullable(str), **FIGURES}],
         "by_state": [{"state": STATES, **FIGURES}],
+        "by_bucket": Nullable([{"bucket": BUCKETS, **FIGURES}]),
+        "by_source": Nullable([{"source": SOURCES, **FIGURES}]),
         "totals": Nullable(FIGURES),
+        "uncosted_entries": Nullable(count),
     },
     "metering": METERING,
+}
+RECEIPTS: Final = {
+    "schema_version": one,
+    "session_id": Nullable(str),
+    "receipts": [RECEIPT],
+    "other_runs": [str],
 }
 
 OUTCOMES: Final = Words({"held", "leaked", "refused", "no_answer"})
@@ -325,6 +357,11 @@ def assert_error_data(data: Any) -> None:
 def assert_receipt(document: Any) -> None:
     """Fail unless it is a receipt."""
     _assert_document(document, RECEIPT, "receipt")
+
+
+def assert_receipts(document: Any) -> None:
+    """Fail unless it is what ``receipt --json`` may print."""
+    _assert_document(document, RECEIPTS, "receipts")
 
 
 def assert_proof(document: Any) -> None:

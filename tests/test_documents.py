@@ -95,7 +95,7 @@ def test_a_card_that_lacks_anything_is_refused(lacking: str) -> None:
     [
         {"requests": True},
         {"requests": -1},
-        {"input_tokens": None},
+        {"input_tokens": "12"},
         {"pending": 0},
         {"sources": {"a friend": 1}},
         {"cost": [{"cost_kind": "unknown", "cost_usd": 0.5}]},

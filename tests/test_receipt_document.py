@@ -9,6 +9,7 @@ import pytest
 from acp_bridge.ledger.report import GroupKey, Report, ReportRow, RowSum
 from acp_bridge.ledger.sums import breakdown_of, sums_of
 from acp_bridge.metering.usage import AskedBy, CostKind, Source, State, Tokens, UsageEntry
+from acp_bridge.modes import Bucket
 from acp_bridge.run.receipt_document import run_receipt, session_receipt
 from acp_bridge.run.usage_document import figures, usage_document
 from tests.documents import assert_receipt, assert_status
@@ -69,6 +70,8 @@ def usage_by(*keys: GroupKey, entries: Sequence[UsageEntry] = ENTRIES) -> Json:
             GroupKey.SESSION: one.session_id,
             GroupKey.MODEL: one.model,
             GroupKey.STATE: one.state.value,
+            GroupKey.SOURCE: one.source.value,
+            GroupKey.BUCKET: Bucket.API.value,
         }
         return tuple(said[key] for key in keys)
 
@@ -104,6 +107,9 @@ def run() -> Json:
         "ended_at": None,
         "expected_credential_class": "api_key",
         "bucket": "api",
+        "plan": None,
+        "policy_version": None,
+        "limits": [],
         "removed": [{"channel": "env.ANTHROPIC_AUTH_TOKEN", "origin": "environment"}],
         "evidence": [
             {
@@ -212,7 +218,7 @@ def test_the_receipt_of_a_session_has_the_runs_evidence_and_its_own_source(run: 
 
 def test_a_session_in_which_nothing_was_counted_has_no_rows_and_unknown_totals(run: Json) -> None:
     usage = receipt_of("idle", run)["usage"]
-    assert usage == {"by_model": [], "by_state": [], "totals": None}
+    assert (usage["by_model"], usage["by_state"], usage["totals"]) == ([], [], None)
 
 
 def test_a_run_without_a_meter_has_receipts_too(run: Json) -> None:
@@ -236,6 +242,53 @@ def test_usage_that_is_grouped_by_something_else_is_an_error(run: Json) -> None:
     for wrong in ((by_state, by_state), (both, both)):
         with pytest.raises(ValueError, match="grouped by"):
             session_receipt(run, "first", by_model=wrong[0], by_state=wrong[1], bridge_version=None)
+
+
+def test_usage_by_bucket_and_source_and_what_has_no_cost_are_in_it_where_they_are_told(
+    run: Json,
+) -> None:
+    by: Json = {
+        "by_model": usage_by(GroupKey.MODEL),
+        "by_state": usage_by(GroupKey.STATE),
+        "by_bucket": usage_by(GroupKey.BUCKET),
+        "by_source": usage_by(GroupKey.SOURCE),
+    }
+    of_run = run_receipt(run, bridge_version=None, uncosted_entries=3, **by)
+    of_session = session_receipt(run, "first", bridge_version=None, uncosted_entries=3, **by)
+    for found in (of_run, of_session):
+        assert_receipt(found)
+        assert found["usage"]["by_bucket"] == by["by_bucket"]["rows"] != []
+        assert found["usage"]["by_source"] == by["by_source"]["rows"] != []
+        assert found["usage"]["uncosted_entries"] == 3
+
+
+def test_where_they_are_not_told_they_are_unknown(run: Json) -> None:
+    for found in (receipt(run), receipt_of("first", run)):
+        for name in ("by_bucket", "by_source", "uncosted_entries"):
+            assert found["usage"][name] is None
+
+
+def test_bucket_and_source_cannot_be_taken_for_one_another(run: Json) -> None:
+    by: Json = {"by_model": usage_by(GroupKey.MODEL), "by_state": usage_by(GroupKey.STATE)}
+    bucket, source = usage_by(GroupKey.BUCKET), usage_by(GroupKey.SOURCE)
+    with pytest.raises(ValueError, match="grouped by"):
+        run_receipt(run, bridge_version=None, by_bucket=source, **by)
+    with pytest.raises(ValueError, match="grouped by"):
+        run_receipt(run, bridge_version=None, by_source=bucket, **by)
+
+
+def test_the_plan_and_the_billing_policy_are_named_once_the_run_knows_them(run: Json) -> None:
+    assert receipt(run)["policy"] == {"plan": None, "policy_version": None}
+    run |= {"plan": "max-20x", "policy_version": "2026-11-26"}
+    for found in (receipt(run), receipt_of("first", run)):
+        assert found["policy"] == {"plan": "max-20x", "policy_version": "2026-11-26"}
+
+
+def test_what_the_ledger_alone_cannot_know_of_a_run_is_null_in_its_receipt(run: Json) -> None:
+    run |= {"removed": None, "wire": None, "metering": None}
+    for found in (receipt(run), receipt_of("first", run)):
+        assert found["decisions"] == {"removed": None}
+        assert (found["wire"], found["metering"]) == (None, None)
 
 
 def test_making_a_receipt_changes_nothing(run: Json) -> None:

@@ -236,3 +236,57 @@ def test_the_wire_guard_looks_at_a_login_only_where_the_user_asked_for_it(
 ) -> None:
     settings = load_settings(environ={f"ACP_BRIDGE_{name}": of for name, of in environment.items()})
     assert settings.wire_guard is guard
+
+
+PRICED = """
+mode = "A"
+[endpoint.prices."my-model"]
+input = "2.00"
+[[budget]]
+name = "month"
+"""
+
+
+def test_the_tables_of_the_file_are_no_settings_and_are_kept_as_written(config: Path) -> None:
+    settings = load_settings({}, with_file(config, PRICED))
+    assert settings.mode is BillingMode.API_KEY
+    assert settings.tables == {
+        "endpoint": {"prices": {"my-model": {"input": "2.00"}}},
+        "budget": [{"name": "month"}],
+    }
+    assert settings.model_copy().tables == settings.tables
+    assert not {"endpoint", "budget"} & set(Settings.model_fields)
+    assert settings.is_default("endpoint")
+
+
+def test_without_a_table_there_are_none(config: Path) -> None:
+    assert load_settings({}, {}).tables == {}
+    assert load_settings({}, with_file(config, 'mode = "A"\n')).tables == {}
+
+
+@pytest.mark.parametrize("mode", ["A", "B", "C"])
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[endpoint]\nurl = "https://models.example"\n', "'url'"),
+        ('[endpoint.price."m"]\ninput = "1"\n', "'price'"),
+        ('[endpoint.prices."m"]\ninput = 1.5\n', "input of [endpoint.prices.'m']"),
+        ('[endpoint.prices."m"]\ninptu = "1"\n', "'inptu'"),
+        ('endpoint = "https://models.example"\n', "endpoint"),
+    ],
+)
+def test_a_wrong_price_of_the_endpoint_is_told_in_every_mode(
+    config: Path, mode: str, text: str, named: str
+) -> None:
+    told = refusal(env=with_file(config, text, ACP_BRIDGE_MODE=mode))
+    assert named in told
+    assert str(config) in told
+
+
+def test_a_mistyped_table_is_named_with_the_nearest_one(config: Path) -> None:
+    assert "did you mean budget?" in refusal(env=with_file(config, "[[budgets]]\n"))
+
+
+@pytest.mark.parametrize("name", ["ENDPOINT", "BUDGET"])
+def test_a_table_has_no_variable(name: str) -> None:
+    assert f"unknown setting ACP_BRIDGE_{name}" in refusal(env={f"ACP_BRIDGE_{name}": "{}"})

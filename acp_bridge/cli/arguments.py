@@ -21,7 +21,11 @@ COMMANDS: Mapping[str, str] = {
     "demo": "a real turn on the embedded endpoint: no account, no internet",
     "prove": "plant every kind of leak, without and with the bridge, and see what holds",
     "usage": "what was used: tokens and money by mode, model, day and more",
+    "budget": "how budgets stand; set one, remove one, free what dead runs hold",
+    "ledger": "take entries out, back them up, check them, delete old ones",
     "status": "which runs there are, in which mode, with which evidence",
+    "receipt": "a session's evidence, usage and decisions in one document",
+    "explain": "which bucket is charged, by which dated rule, and what would change that",
 }
 
 EPILOG = """\
@@ -30,6 +34,7 @@ examples:
   acp-bridge --mode api-key -- claude-agent-acp   bridge to this agent, API key
   acp-bridge exec -- claude -p "hello"            Claude Code itself, in the mode
   acp-bridge demo                                 see it work without an account
+  acp-bridge explain --plan max-20x               what is charged, and by which rule
 
 Every setting is also an environment variable (ACP_BRIDGE_MODE) and a key of the configuration
 file (mode = "api-key"). Credentials have no flag: ACP_BRIDGE_API_KEY, _API_KEY_FILE,
@@ -125,7 +130,7 @@ def _parser(*, with_commands: bool) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"acp-bridge {__version__}")
-    _add_settings(parser)
+    add_settings(parser)
     if with_commands:
         _add_commands(parser)
     return parser
@@ -133,7 +138,11 @@ def _parser(*, with_commands: bool) -> argparse.ArgumentParser:
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", title="commands", parser_class=_Parser
+        dest="command",
+        metavar="COMMAND",
+        title="commands",
+        prog="acp-bridge",
+        parser_class=_Parser,
     )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(
@@ -144,10 +153,11 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         )
         module = import_module(f"acp_bridge.cli.{_module(name)}")
         module.add_arguments(command)
-        _add_settings(command)
+        add_settings(command)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Declare every setting that may be given as a flag."""
     from acp_bridge.settings import SECRETS, Settings  # noqa: PLC0415 - heavy
 
     group = parser.add_argument_group("settings")

@@ -1,6 +1,8 @@
-"""The one line on stderr that says who pays, at the start of every run."""
+"""The lines on stderr that say who pays: at the start of every run, and when that changes."""
 
 from acp_bridge.modes import AgentKind, BillingMode
+from acp_bridge.run.bucket import BucketChange
+from acp_bridge.run.overage import in_words
 from acp_bridge.run.preparation import Preparation
 from acp_bridge.standard_error import write_stderr
 
@@ -16,13 +18,18 @@ _CREDENTIALS = {
 }
 
 
-def show_banner(preparation: Preparation) -> None:
-    """Write the banner, and the hint for a key that nobody decided to leave out."""
+def show_banner(preparation: Preparation, charged_to: str) -> None:
+    """Write the banner, and the hint for a key that nobody decided to leave out.
+
+    Args:
+        preparation: of the run.
+        charged_to: the bucket, and which policy says so if one does.
+    """
     settings, plan, removed = preparation.settings, preparation.plan, preparation.removed
     credential = _CREDENTIALS[preparation.credential.form or plan.form]
     parts = [
         f"mode {plan.mode} ({plan.mode.letter})",
-        f"pays with {credential}, charged to {plan.bucket}",
+        f"pays with {credential}, charged to {charged_to}",
         f"wire guard {preparation.guard}",
     ]
     if settings.agent_kind is AgentKind.OTHER:
@@ -39,3 +46,12 @@ def show_banner(preparation: Preparation) -> None:
         write_stderr(
             "hint: an API key was found and removed; set ACP_BRIDGE_MODE=api-key to use it\n"
         )
+
+
+def show_bucket_change(change: BucketChange) -> None:
+    """Write that another bucket is charged from now on, and why."""
+    used_up = change.used_up
+    resets = ""
+    if used_up is not None and used_up.resets_at is not None:
+        resets = f"; it resets at {in_words(used_up.resets_at)}"
+    write_stderr(f"acp-bridge: now charged to {change.bucket}: {change.why}{resets}\n")

@@ -25,7 +25,7 @@ def become(argv: Sequence[str], preparation: Preparation) -> NoReturn:
     record.declare(preparation.plan.credential_class.value, "launch plan")
     with contextlib.suppress(OSError):
         preparation.directory.write_status(record.document())
-    show_banner(preparation)
+    show_banner(preparation, preparation.plan.bucket)
     preparation.directory.outlive_exec()
     try:
         replace_process(argv, preparation.environment)

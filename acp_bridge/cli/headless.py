@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 from acp_bridge.bridge import Bridge
+from acp_bridge.cli.banner import show_bucket_change
 from acp_bridge.cli.conversation import AgentEndedError, Conversation
 from acp_bridge.errors import BridgeError
 from acp_bridge.inspect.status import wire_in_words
@@ -39,7 +40,13 @@ def ask(  # noqa: PLR0913 - the options of the command
     """
 
     async def conversation() -> int:
-        async with Bridge(settings, agent=agent, cwd=cwd, log=Log.of(settings)) as bridge:
+        async with Bridge(
+            settings,
+            agent=agent,
+            cwd=cwd,
+            log=Log.of(settings),
+            on_bucket_change=show_bucket_change,
+        ) as bridge:
             status = await hold(bridge, prompt, cwd=cwd, model=model, approve=approve)
         show_usage(bridge)
         return status

@@ -53,7 +53,7 @@ def run(arguments: "Arguments") -> int:
     with contextlib.closing(begun.preparation.directory):
         hide_from_others()
         from acp_bridge.allocation import reuse_freed_blocks  # noqa: PLC0415 - with its use
-        from acp_bridge.cli.banner import show_banner  # noqa: PLC0415 - heavy
+        from acp_bridge.cli.banner import show_banner, show_bucket_change  # noqa: PLC0415 - heavy
         from acp_bridge.supervisor import serve_stdio  # noqa: PLC0415 - heavy
 
         reuse_freed_blocks()
@@ -61,7 +61,8 @@ def run(arguments: "Arguments") -> int:
             begun,
             log=log,
             command=own_command(),
-            started=show_banner,
+            started=lambda bridge: show_banner(bridge.preparation, bridge.charged_to),
+            on_bucket_change=show_bucket_change,
         )
 
 

@@ -1,7 +1,9 @@
 """``acp-bridge usage``: what was used, grouped as asked."""
 
 import argparse
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ _Found = tuple[dict[str, Any], Callable[[], str]]
 """A document, and how to make its page."""
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_PLOTTED_DAYS = 30
 _AGO = re.compile(r"([0-9]{1,5})([hdw])")
 
 
@@ -42,7 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="what each witness told of each session, beside what is known best, and missed",
     )
-    parser.add_argument("--json", action="store_true", help="print the document, not the page")
+    shapes = parser.add_argument_group("instead of the page")
+    shapes.add_argument("--json", action="store_true", help="print the document")
+    shapes.add_argument("--csv", action="store_true", help="print the rows for a spreadsheet")
+    shapes.add_argument(
+        "--plot",
+        action="store_true",
+        help="draw what each day cost by bucket; default of the last 30 days",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +75,82 @@ def run(arguments: "Arguments") -> int:
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     options = arguments.options
+    _refuse_contradictions(options)
+    by = groups(options.by)
+    asked = _Asked(*period(options), options.run_id)
+    settings = load_settings(arguments.flags)
+    with Ledger(ledger_path(settings.state_dir)) as ledger:
+        refuse_unknown_run(ledger, asked.run_id)
+        if options.plot:
+            sys.stdout.write(_plotted(ledger, asked))
+            return 0
+        found = _reconciled(ledger, asked) if options.reconcile else _used(ledger, asked, by)
+    document, page = found
+    if options.json:
+        sys.stdout.write(_json(document))
+    elif options.csv:
+        from acp_bridge.inspect.usage_csv import render_csv  # noqa: PLC0415 - with its use
+
+        sys.stdout.write(render_csv(document))
+    else:
+        sys.stdout.write(page())
+    return 0
+
+
+def _refuse_contradictions(options: argparse.Namespace) -> None:
+    shapes = [f"--{name}" for name in ("json", "csv", "plot") if getattr(options, name)]
+    if len(shapes) > 1:
+        raise ConfigurationError(
+            f"{' and '.join(shapes)} are different shapes of the same", hint="leave out all but one"
+        )
     if options.reconcile and options.by:
         raise ConfigurationError(
             "--reconcile has rows of its own, by session and model; --by does not go with it",
             hint="leave out one of them; --run, --since and --until go with both",
         )
-    by = groups(options.by)
-    asked = _asked(options)
-    settings = load_settings(arguments.flags)
-    with Ledger(ledger_path(settings.state_dir)) as ledger:
-        if asked.run_id is not None and ledger.run(asked.run_id) is None:
-            raise ConfigurationError(
-                f"the ledger has no run {asked.run_id!r}",
-                hint="acp-bridge usage --by run lists the runs there are",
-            )
-        found = _reconciled(ledger, asked) if options.reconcile else _used(ledger, asked, by)
-    document, page = found
-    sys.stdout.write(_json(document) if options.json else page())
-    return 0
+    if options.plot and options.by:
+        raise ConfigurationError(
+            "--plot is by day and bucket; --by does not go with it",
+            hint="leave out one of them; --run, --since and --until go with both",
+        )
+    if options.reconcile and (options.csv or options.plot):
+        raise ConfigurationError(
+            f"{shapes[0]} does not go with --reconcile",
+            hint="leave out one of them; --json goes with both",
+        )
 
 
-def _asked(options: argparse.Namespace) -> _Asked:
+def refuse_unknown_run(ledger: "Ledger", run_id: str | None) -> None:
+    """Refuse a run that the ledger does not have; None is any run.
+
+    Raises:
+        ConfigurationError: there is no such run.
+    """
+    if run_id is not None and ledger.run(run_id) is None:
+        raise ConfigurationError(
+            f"the ledger has no run {run_id!r}",
+            hint="acp-bridge usage --by run lists the runs there are",
+        )
+
+
+def period(options: argparse.Namespace) -> tuple[datetime | None, datetime | None]:
+    """The moments that ``--since`` and ``--until`` name, aware.
+
+    Raises:
+        ConfigurationError: one is no moment, or the first is not before the second.
+    """
     now = datetime.now().astimezone()
     since, until = moment(options.since, now, "--since"), moment(options.until, now, "--until")
     if since is not None and until is not None and since >= until:
         raise ConfigurationError(
             "--since is not before --until", hint="exchange them, or leave one out"
         )
-    return _Asked(since, until, options.run_id)
+    return since, until
 
 
 def _used(ledger: "Ledger", asked: _Asked, by: "tuple[GroupKey, ...]") -> "_Found":
-    from acp_bridge.inspect.local_time import LocalZone  # noqa: PLC0415 - with its use
-    from acp_bridge.inspect.usage import render  # noqa: PLC0415
+    from acp_bridge.inspect.usage import render  # noqa: PLC0415 - with its use
+    from acp_bridge.run.local_time import LocalZone  # noqa: PLC0415
     from acp_bridge.run.usage_document import usage_document  # noqa: PLC0415
 
     report = ledger.report(
@@ -105,6 +158,24 @@ def _used(ledger: "Ledger", asked: _Asked, by: "tuple[GroupKey, ...]") -> "_Foun
     )
     document = usage_document(report)
     return document, partial(render, document)
+
+
+def _plotted(ledger: "Ledger", asked: _Asked) -> str:
+    from acp_bridge.inspect.screen import Screen  # noqa: PLC0415 - with its use
+    from acp_bridge.inspect.usage import PLOTTED_BY, render_spending  # noqa: PLC0415
+    from acp_bridge.run.local_time import LocalZone  # noqa: PLC0415
+
+    zone = LocalZone()
+    now = datetime.now(zone)
+    until = now if asked.until is None else min(asked.until.astimezone(zone), now)
+    last = (until - timedelta(microseconds=1)).date()
+    first = last - timedelta(days=_PLOTTED_DAYS - 1)
+    since = asked.since or datetime(first.year, first.month, first.day, tzinfo=zone)
+    report = ledger.report(
+        PLOTTED_BY, since=since, until=asked.until, run_id=asked.run_id, zone=zone
+    )
+    screen = Screen.of(sys.stdout, os.environ, shutil.get_terminal_size().columns)
+    return render_spending(report, since.astimezone(zone).date(), last, screen)
 
 
 def _reconciled(ledger: "Ledger", asked: _Asked) -> "_Found":

@@ -4,6 +4,7 @@ Both show the same facts. The document is the ``status --json`` of the README's 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def _page(run: dict[str, Any]) -> Iterator[str]:
         f"  agent        {agent['name'] or 'not yet known'} {agent['version'] or ''}"
         f", Claude Code {agent['claude_version'] or 'not yet known'}"
     )
+    for limit in run.get("limits", ()):
+        yield f"  limit        {limit_in_words(limit)}"
     if run["wire"]["presented"]:
         yield f"  on the wire  {wire_in_words(run['wire'])}"
     if run["removed"]:
@@ -77,6 +80,19 @@ def _page(run: dict[str, Any]) -> Iterator[str]:
     for session in run["sessions"]:
         model = f", {session['model']}" if session["model"] else ""
         yield f"  session      {session['session_id']} in {session['cwd']}{model}"
+
+
+def limit_in_words(limit: Mapping[str, Any]) -> str:
+    """What was last read of a window of the plan's limits; what was not told is left out."""
+    parts = []
+    if limit["used"] is not None:
+        parts.append(f"{Decimal(limit['used']) * 100:.0f} % used")
+    if limit["status"] is not None:
+        parts.append(limit["status"])
+    if limit["resets_at"] is not None:
+        parts.append(f"resets {limit['resets_at']}")
+    told = ", ".join(parts) or "nothing told"
+    return f"{limit['window']}: {told} ({limit['source']}, {limit['seen_at']})"
 
 
 def wire_in_words(wire: Mapping[str, Mapping[str, int]]) -> str:

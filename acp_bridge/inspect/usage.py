@@ -1,10 +1,15 @@
-"""What was used, as the page that people read. The document is `acp_bridge.run.usage_document`."""
+"""What was used, as the pages that people read. The document is `acp_bridge.run.usage_document`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from acp_bridge.inspect.plots import DaySpending, spend_by_day
+from acp_bridge.inspect.screen import Screen
+from acp_bridge.ledger.report import GroupKey, Report, ReportRow
 from acp_bridge.metering.usage import CostKind, Source, State
+from acp_bridge.modes import Bucket
 
 _MONEY: Mapping[CostKind, str] = {
     CostKind.BILLED_ESTIMATE: "estimated bill",
@@ -20,6 +25,10 @@ _STATES: Mapping[State, str] = {
     State.UNKNOWN: "made or perhaps made, whose tokens nobody told",
 }
 
+PLOTTED_BY = (GroupKey.DAY, GroupKey.BUCKET)
+"""What the report of `render_spending` is grouped by."""
+
+_NOTHING = "Nothing is recorded for that. `acp-bridge demo` spends nothing and shows how.\n"
 _Cells = tuple[str, ...]
 _COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], object]], ...] = (
     ("requests", lambda row: row["requests"]),
@@ -39,13 +48,48 @@ def render(document: Mapping[str, Any]) -> str:
     """
     names, rows, totals = document["group_by"], document["rows"], document["totals"]
     if not rows and not totals["cost"]:
-        return "Nothing is recorded for that. `acp-bridge demo` spends nothing and shows how.\n"
+        return _NOTHING
     head = (*(name.replace("_", " ") for name in names), *(name for name, _ in _COLUMNS), "USD")
     body = [(*(_shown(row[name]) for name in names), *_numbers(row)) for row in rows]
     if len(rows) > 1 or not names:
         body.append((*(["total"] + [""] * len(names))[: len(names)], *_numbers(totals)))
     lines = [*_table(head, body, left=len(names)), "", *_notes(totals)]
     return "\n".join(lines) + "\n"
+
+
+def render_spending(report: Report, first: date, last: date, screen: Screen) -> str:
+    """What each day cost by bucket: a plot for each kind of money, which are never added together.
+
+    Args:
+        report: by `PLOTTED_BY`.
+        first: the first day that was asked for.
+        last: likewise the last.
+        screen: where it is shown.
+    """
+    plots = [
+        spend_by_day(f"Spent from {first} to {last}, {words}, USD", days, last, screen)
+        for kind, words in _MONEY.items()
+        if (days := list(_days(report.rows, kind)))
+    ]
+    if not plots:
+        return _NOTHING
+    unpriced = report.totals.uncosted_entries
+    if unpriced:
+        plots.append(f"entries without a known cost, which are in no bar: {unpriced:,}\n")
+    return "\n".join(plots)
+
+
+def _days(rows: Iterable[ReportRow], kind: CostKind) -> Iterator[DaySpending]:
+    """Days on which money of a kind was spent, in their order, which is the order of the rows."""
+    found: dict[str, dict[str, Decimal | None]] = {}
+    for row in rows:
+        if kind in row.cost:
+            day, bucket = row.values
+            micros = row.cost[kind]
+            cost = None if micros is None else Decimal(micros).scaleb(-6)
+            found.setdefault(day or "", {})[bucket or Bucket.UNKNOWN] = cost
+    for day, buckets in found.items():
+        yield DaySpending(date.fromisoformat(day), buckets)
 
 
 def _shown(value: object) -> str:

@@ -1,14 +1,13 @@
 """Which entries and reservations a budget counts: in SQL, and for those that come one by one."""
 
-import re
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 
 from acp_bridge.ledger.records import ReservationRow
 from acp_bridge.ledger.storing import micros
 from acp_bridge.metering.usage import CostKind
 from acp_bridge.modes import BillingMode, Bucket
+from acp_bridge.policy.budgets import is_in, is_model
 
 Charge = tuple[str, str, str, str | None]
 """Mode, bucket, kind of money, model."""
@@ -89,7 +88,7 @@ def is_at(share: Share, place: Place) -> bool:
     session_id, project = place
     if share.session_ids is not None and session_id not in share.session_ids:
         return False
-    return share.project is None or _is_in(share.project, project)
+    return share.project is None or (project is not None and is_in(share.project, project))
 
 
 def is_charged(share: Share, charge: Charge) -> bool:
@@ -98,7 +97,7 @@ def is_charged(share: Share, charge: Charge) -> bool:
     return (
         share.mode in (None, mode)
         and share.bucket in (None, bucket)
-        and (share.model is None or is_model(share.model, model))
+        and (share.model is None or (model is not None and is_model(share.model, model)))
     )
 
 
@@ -118,7 +117,7 @@ def reserves(share: Share, row: ReservationRow, since: int) -> bool:
     elsewhere = (
         share.project is not None
         and row.project is not None
-        and not _is_in(share.project, row.project)
+        and not is_in(share.project, row.project)
     )
     other = (
         share.model is not None and row.model is not None and not is_model(share.model, row.model)
@@ -139,19 +138,5 @@ def amounts_of(share: Share, row: ReservationRow) -> Amounts:
     )
 
 
-@cache
-def _pattern(model: str) -> re.Pattern[str]:
-    return re.compile(re.escape(model).replace(r"\*", ".*"), re.DOTALL)
-
-
-def is_model(wanted: str, model: str | None) -> bool:
-    """Whether a model is the wanted one; ``*`` in the wanted one stands for any characters."""
-    return model is not None and _pattern(wanted).fullmatch(model) is not None
-
-
 def _below(project: str) -> str:
     return project.rstrip("/") + "/"
-
-
-def _is_in(project: str, directory: str | None) -> bool:
-    return directory is not None and (directory == project or directory.startswith(_below(project)))

@@ -69,6 +69,7 @@ class Spending:
         self._connection = open_for_writing(path)
         self._inode = _inode(path)
         self._last_id = 0
+        self._oldest: tuple[int, str] | None = None
         self._kept: OrderedDict[Share, _Kept] = OrderedDict()
 
     def __enter__(self) -> Self:
@@ -157,14 +158,15 @@ class Spending:
     def _keep_up(self) -> None:
         """Add what was recorded since the last look to every sum that is kept."""
         (newest,) = self._connection.execute("SELECT ifnull(max(id), 0) FROM usage").fetchone()
-        if newest < self._last_id:
+        oldest = self._connection.execute(_OLDEST).fetchone()
+        if newest < self._last_id or oldest != self._oldest:  # entries were pruned
             self._kept.clear()
         elif newest > self._last_id and self._kept:
             for charge, place, at, amounts in _added(self._connection, self._last_id):
                 for share, kept in self._kept.items():
                     if at >= kept.since and is_at(share, place) and is_charged(share, charge):
                         kept.used.add(money_of(share, charge, amounts))
-        self._last_id = newest
+        self._last_id, self._oldest = newest, oldest
 
     def _sum(self, share: Share, since: int, until: int | None) -> Amounts:
         """The sum of entries from a moment on, before another one."""
@@ -247,9 +249,11 @@ class Spending:
     def _forget(self) -> None:
         self._kept.clear()
         self._last_id = 0
+        self._oldest = None
 
 
 _FOREVER = 1 << 62
+_OLDEST = "SELECT id, key FROM usage ORDER BY id LIMIT 1"
 
 _ADDED = f"""
 SELECT c.mode, c.bucket, c.cost_kind, c.model, p.session_id, p.project, t.at, t.requests,

@@ -95,7 +95,14 @@ class RequestFacts:
 
 
 class Exchange(Protocol):
-    """Watches one request and its answer. Its methods neither wait nor raise."""
+    """Watches one request and its answer. Its methods neither wait nor raise, except `admit`."""
+
+    async def admit(self) -> None:
+        """Asked before the request is sent; may take its time.
+
+        Raises:
+            BridgeError: it is not to be sent; sentence and hint become the answer.
+        """
 
     def response(self, status: int, headers: HeaderPairs) -> None:
         """The head of the upstream's answer; not called when there is none."""
@@ -223,12 +230,10 @@ class WireGuard:
             passed = self._observing and verdict.may_pass
         else:
             passed = verdict.way is not Way.LOCAL
-        exchange = self._observer.request(
-            RequestFacts(request.method, target, verdict, passed, request.headers, request.body)
-        )
+        facts = RequestFacts(request.method, target, verdict, passed, request.headers, request.body)
+        exchange = self._observer.request(facts)
         if passed:
-            attached = isinstance(verdict, Allowed) and verdict.attach
-            return await self._relay(request, target, exchange, attached=attached)
+            return await self._relay(request, facts, exchange)
         exchange.end(complete=False, sent=False)
         return _refusal(verdict) if isinstance(verdict, Refused) else Response(HTTPStatus.OK)
 
@@ -242,12 +247,13 @@ class WireGuard:
             return None
         return f"/{path if behind else ''}{query_mark}{query}"
 
-    async def _relay(
-        self, request: Request, target: str, exchange: Exchange, *, attached: bool
-    ) -> Response:
-        begun, sent = False, True
+    async def _relay(self, request: Request, facts: RequestFacts, exchange: Exchange) -> Response:
+        begun, sent = False, False
         try:
-            answer = await self._send(request, target, attached=attached)
+            await exchange.admit()
+            sent = True
+            attached = isinstance(facts.verdict, Allowed) and facts.verdict.attach
+            answer = await self._send(request, facts.target, attached=attached)
             exchange.response(answer.status, answer.headers)
             body = _watched(answer, exchange)
             await anext(body)

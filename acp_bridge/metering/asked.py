@@ -29,6 +29,9 @@ class _Body(msgspec.Struct):
     system: Any = None
     messages: list[msgspec.Raw] | None = None
     tools: list[msgspec.Raw] | None = None
+    max_tokens: Any = None
+    speed: Any = None
+    inference_geo: Any = None
 
 
 class _Message(msgspec.Struct):
@@ -49,11 +52,17 @@ class ReadBody:
         model: as named by the client; None if it cannot be read.
         stream: the answer is to be server-sent events.
         asked_by: what made the request; `AskedBy.OTHER` if the body cannot be read.
+        max_tokens: the longest answer that is asked for; None if the body does not say.
+        speed: as named by the client, such as ``fast``; None if it names none.
+        inference_geo: the same of where it is answered.
     """
 
     model: str | None = None
     stream: bool = False
     asked_by: AskedBy = AskedBy.OTHER
+    max_tokens: int | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
 
 
 def read_body(body: bytes, *, agent_id: str | None) -> ReadBody:
@@ -66,8 +75,22 @@ def read_body(body: bytes, *, agent_id: str | None) -> ReadBody:
     asked_by = asked_in(
         system=told.system, last_texts=texts, has_tools=bool(told.tools), agent_id=agent_id
     )
-    model = told.model if isinstance(told.model, str) else None
-    return ReadBody(model, told.stream is True, asked_by)
+    return ReadBody(
+        _text(told.model),
+        told.stream is True,
+        asked_by,
+        _count(told.max_tokens),
+        _text(told.speed),
+        _text(told.inference_geo),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _decode(body: bytes) -> _Body:

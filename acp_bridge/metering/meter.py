@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from acp_bridge.metering.aborted import aborted_suggestion, aborted_title
 from acp_bridge.metering.agent_results import TurnUsage, read_cost, read_result, read_turn
 from acp_bridge.metering.labels import asked_by
-from acp_bridge.metering.prices import PriceTable
+from acp_bridge.metering.prices import Prices
 from acp_bridge.metering.readings import Reading
 from acp_bridge.metering.session_account import LastAnswer, SessionAccount
 from acp_bridge.metering.settlement import Books
@@ -183,7 +183,7 @@ class Meter:
     # What the wire shows
 
     def exchange_seen(
-        self, exchange: WireExchange, prices: PriceTable | None = None
+        self, exchange: WireExchange, prices: Prices | None = None
     ) -> list[UsageEntry]:
         """An exchange with the provider has ended.
 

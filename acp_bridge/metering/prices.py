@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from enum import StrEnum
 from functools import lru_cache
-from typing import Self, TypedDict, Unpack
+from typing import Protocol, Self, TypedDict, Unpack
 
 from acp_bridge.metering.price_rows import (
     PRICES_FILE,
@@ -36,20 +36,25 @@ from acp_bridge.metering.price_rows import (
 from acp_bridge.metering.usage import Tokens
 
 __all__ = [
+    "EXACT",
     "PRICES_FILE",
+    "WEB_SEARCH",
     "Cost",
     "ModelPrice",
     "PriceTable",
+    "Prices",
     "Source",
     "Tariff",
     "Terms",
     "TokenKind",
     "Unpriced",
+    "shown",
 ]
 
-# Wide enough for exact sums of any counts, whatever context the embedding program has set.
-_EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
-_WEB_SEARCH = "web_search_requests"
+EXACT = Context(prec=100, rounding=ROUND_HALF_UP)
+"""Wide enough for exact sums of any counts, whatever context the embedding program has set."""
+WEB_SEARCH = "web_search_requests"
+"""The server tool for web searches, as the provider names it."""
 _MOST_NAMES = 256
 _MOST_SHOWN = 60
 _RENEW = "A newer acp-bridge may know it."
@@ -97,7 +102,7 @@ class Cost:
         """Millionths of a US dollar, rounded once, half up; None if unknown."""
         if self.usd is None:
             return None
-        with localcontext(_EXACT):
+        with localcontext(EXACT):
             return int(self.usd.scaleb(6).to_integral_value(ROUND_HALF_UP))
 
 
@@ -118,6 +123,27 @@ class Terms(TypedDict, total=False):
     inference_geo: str | None
     server_tools: Mapping[str, int] | None
     requests: int | None
+
+
+class Prices(Protocol):
+    """Whatever prices API requests: the list prices, or an endpoint's own."""
+
+    def cost_micros(
+        self, model: str | None, tokens: Tokens, at: datetime, **terms: Unpack[Terms]
+    ) -> int | None:
+        """Millionths of a US dollar, rounded once, half up; None if unknown. See `cost_of`."""
+
+    def cost_of(
+        self, model: str | None, tokens: Tokens, at: datetime, **terms: Unpack[Terms]
+    ) -> Cost:
+        """What an API request costs, or why that is unknown.
+
+        Args:
+            model: the model's name; None if nobody said.
+            tokens: input without what was read from or written to the cache.
+            at: when it was asked. Aware.
+            terms: what else decides the price; see `Terms`.
+        """
 
 
 class _UnknownError(Exception):
@@ -209,7 +235,7 @@ class PriceTable:
             _check_counts((*counts, *tools.values()))
             factor = self._factor(terms.get("inference_geo"))
             rates = _rates(price, counts, terms.get("requests", 1))
-            with localcontext(_EXACT):
+            with localcontext(EXACT):
                 in_tokens = _tokens_cost(rates, counts) * factor
                 return Cost(in_tokens + self._tools_cost(price, tools))
         except _UnknownError as error:
@@ -222,7 +248,7 @@ class PriceTable:
             raise _UnknownError(Unpriced.MODEL, "nobody said which model", "Nothing can be done.")
         known = self._find(model)
         if known is None:
-            raise _UnknownError(Unpriced.MODEL, f"no price is known of {_shown(model)}", _RENEW)
+            raise _UnknownError(Unpriced.MODEL, f"no price is known of {shown(model)}", _RENEW)
         rows = [price for price in known.prices if price.tariff is tariff]
         day = at.astimezone(UTC).date()
         for price in rows:
@@ -245,13 +271,13 @@ class PriceTable:
         if speed is not None:
             found = self._list.speeds.get(speed)
             if found is None:
-                why = f"no price is known at the speed {_shown(speed)}"
+                why = f"no price is known at the speed {shown(speed)}"
                 raise _UnknownError(Unpriced.SPEED, why, _RENEW)
             by_speed = found
         if service_tier is not None:
             found = self._list.service_tiers.get(service_tier)
             if found is None:
-                why = f"no price is known in the service tier {_shown(service_tier)}"
+                why = f"no price is known in the service tier {shown(service_tier)}"
                 hint = "What it costs is agreed with the provider."
                 raise _UnknownError(Unpriced.SERVICE_TIER, why, hint)
             by_tier = found
@@ -265,15 +291,15 @@ class PriceTable:
             return _ONE
         factor = self._list.inference_geo.get(inference_geo)
         if factor is None:
-            why = f"no price is known for inference in {_shown(inference_geo)}"
+            why = f"no price is known for inference in {shown(inference_geo)}"
             raise _UnknownError(Unpriced.INFERENCE_GEO, why, _RENEW)
         return factor
 
     def _tools_cost(self, price: ModelPrice, tools: Mapping[str, int]) -> Decimal:
-        searches = tools.get(_WEB_SEARCH, 0)
+        searches = tools.get(WEB_SEARCH, 0)
         for name, uses in tools.items():
-            if uses and name != _WEB_SEARCH and name not in self._list.free_server_tools:
-                why = f"no price is known of the server tool {_shown(name)}"
+            if uses and name != WEB_SEARCH and name not in self._list.free_server_tools:
+                why = f"no price is known of the server tool {shown(name)}"
                 raise _UnknownError(Unpriced.SERVER_TOOL, why, _RENEW)
         if not searches:
             return Decimal(0)
@@ -309,6 +335,7 @@ def _tokens_cost(rates: Rates, counts: Counts) -> Decimal:
     return cost.scaleb(-6)
 
 
-def _shown(word: str) -> str:
+def shown(word: object) -> str:
+    """A word from outside as errors and reasons show it: quoted, and not without end."""
     text = repr(word)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

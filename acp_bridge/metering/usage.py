@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from acp_bridge.modes import Bucket
+
 
 class Source(StrEnum):
     """Who counted: from the best to the weakest witness."""
@@ -126,7 +128,8 @@ class UsageEntry:
         asked_by: what made the request.
         model: as answered; None if nobody said.
         tokens: None if nobody knows.
-        cost_micros: millionths of a US dollar by Claude Code's own price list; None if unknown.
+        cost_micros: millionths of a US dollar; None if unknown. By the list, as Claude Code or this
+            package has it, or in mode C by the endpoint's own table.
         requests: API requests in it; None if unknown.
         turn: the prompt turn of the run that it belongs to, from 1; None outside any turn.
         agent_id: the subagent; None for the main loop.
@@ -134,6 +137,7 @@ class UsageEntry:
         duration_ms: from sending to the end of the answer.
         ttft_ms: from sending to the first token.
         detail: in words, why it is unknown or what it corrects.
+        bucket: what its own answer says was charged; None if nobody looked at the answer.
     """
 
     key: str
@@ -153,3 +157,4 @@ class UsageEntry:
     duration_ms: int | None = None
     ttft_ms: int | None = None
     detail: str | None = None
+    bucket: Bucket | None = None

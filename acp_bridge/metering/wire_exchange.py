@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from acp_bridge.metering.prices import PriceTable, Terms
+from acp_bridge.metering.prices import Prices, Terms
 from acp_bridge.metering.usage import Source, State, UsageEntry
 from acp_bridge.metering.wire_answer import AnswerKind, SeenAnswer
 from acp_bridge.metering.wire_request import Endpoint, ModelRequest
 from acp_bridge.metering.wire_usage import SideUsage
+from acp_bridge.modes import Bucket
 
 _ERROR = 400
 
@@ -34,6 +35,8 @@ class WireExchange:
         duration_ms: until the end of the answer.
         ttft_ms: until the first piece of content; None if there was none.
         answer: what was seen of the answer; None if none came.
+        reservation: what was reserved for it, by its id; None if nothing was.
+        bucket: what its rate limits say was charged; None where they are not looked at.
     """
 
     number: int
@@ -42,6 +45,8 @@ class WireExchange:
     duration_ms: int
     ttft_ms: int | None
     answer: SeenAnswer | None
+    reservation: str | None = None
+    bucket: Bucket | None = None
 
 
 def entries_of(
@@ -49,7 +54,7 @@ def entries_of(
     exchange: WireExchange,
     *,
     turn: int | None,
-    prices: PriceTable | None = None,
+    prices: Prices | None = None,
 ) -> list[UsageEntry]:
     """What the ledger keeps of an exchange that cost something.
 
@@ -83,13 +88,14 @@ def entries_of(
         duration_ms=exchange.duration_ms,
         ttft_ms=exchange.ttft_ms,
         detail=_detail(answer),
+        bucket=exchange.bucket,
     )
     side = (answer.side_usage if answer else None) or ()
     beside = [_beside(own, one, place) for place, one in enumerate(side, 1)]
     return [_priced(one, answer, prices) for one in (own, *beside)]
 
 
-def _priced(entry: UsageEntry, answer: SeenAnswer | None, prices: PriceTable | None) -> UsageEntry:
+def _priced(entry: UsageEntry, answer: SeenAnswer | None, prices: Prices | None) -> UsageEntry:
     if prices is None or answer is None or entry.tokens is None:
         return entry
     terms = Terms(

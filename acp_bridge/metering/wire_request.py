@@ -35,6 +35,10 @@ class ModelRequest:
             `other`. A retry looks like the request that it repeats.
         model: as asked for; None if the body does not tell.
         stream: the answer is to be server-sent events.
+        size: bytes of the body.
+        max_tokens: the longest answer that is asked for; None if the body does not tell.
+        speed: as asked for; None if the body names none.
+        inference_geo: where it is to be answered; None if the body names nothing.
     """
 
     endpoint: Endpoint
@@ -45,6 +49,10 @@ class ModelRequest:
     asked_by: AskedBy
     model: str | None
     stream: bool
+    size: int = 0
+    max_tokens: int | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
 
 
 def endpoint_of(method: str, target: str) -> Endpoint:
@@ -87,6 +95,10 @@ def read_request(
         asked_by=AskedBy.COUNT if endpoint is Endpoint.COUNT_TOKENS else told.asked_by,
         model=told.model if told.model and len(told.model) <= _MODEL_LENGTH else None,
         stream=told.stream,
+        size=len(body),
+        max_tokens=told.max_tokens,
+        speed=told.speed,
+        inference_geo=told.inference_geo,
     )
 
 

@@ -23,19 +23,30 @@ def refusal(  # noqa: PLR0913  (one argument for each member of the documented e
     channel: str | None = None,
 ) -> bytes:
     """An error response with ``data.acp_bridge``; the id is echoed byte for byte."""
+    error = refusal_error(
+        code, sentence, reason=reason, mode=mode, hint=hint, method=method, channel=channel
+    )
+    return _line({"jsonrpc": "2.0", "id": msgspec.Raw(raw_id), "error": error})
+
+
+def refusal_error(  # noqa: PLR0913  (as above)
+    code: names.Code,
+    sentence: str,
+    *,
+    reason: Reason,
+    mode: BillingMode,
+    hint: str,
+    method: str | None = None,
+    channel: str | None = None,
+) -> dict[str, Any]:
+    """The error object of such a response."""
     data = {"reason": reason.value, "mode": mode.value}
     if method is not None:
         data["method"] = method
     if channel is not None:
         data["channel"] = channel
     data["hint"] = hint
-    return _line(
-        {
-            "jsonrpc": "2.0",
-            "id": msgspec.Raw(raw_id),
-            "error": {"code": int(code), "message": sentence, "data": {"acp_bridge": data}},
-        }
-    )
+    return {"code": int(code), "message": sentence, "data": {"acp_bridge": data}}
 
 
 def result(raw_id: bytes, value: bytes) -> bytes:
@@ -58,6 +69,16 @@ def cancel(raw_session_id: bytes) -> bytes:
     """The notification that stops a session's running turn."""
     params = {"sessionId": msgspec.Raw(raw_session_id)}
     return _line({"jsonrpc": "2.0", "method": names.SESSION_CANCEL, "params": params})
+
+
+def notification(method: str, params: bytes) -> bytes:
+    """A notification of the bridge's own to the client.
+
+    Args:
+        method: its name.
+        params: as JSON.
+    """
+    return _line({"jsonrpc": "2.0", "method": method, "params": msgspec.Raw(params)})
 
 
 def shown(text: str, limit: int = 64) -> str:

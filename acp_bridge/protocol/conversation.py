@@ -4,7 +4,7 @@ Everything that answers in the agent's place goes through here, so that there is
 client request can get its response from the bridge.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from acp_bridge.errors import Reason
 from acp_bridge.modes import AgentKind, BillingMode, OnViolation
@@ -128,8 +128,21 @@ class Conversation:
                 found.hint,
                 found.channel,
             )
-            cancelled = self._stop_turns(self.contradiction, out)
+            cancelled = self._stop_turns(self.contradiction, None, out)
         out.record(Contradicted(found.reason, found.sentence, blocked, cancelled))
+
+    def stop_turns(self, refused: Refuse, session_ids: Collection[str] | None, out: Outbox) -> None:
+        """End running turns with a refusal; later prompts are judged anew.
+
+        Args:
+            refused: their answer.
+            session_ids: of these sessions; None for all.
+            out: where commands go.
+        """
+        if self._stop_turns(refused, session_ids, out):
+            method = names.SESSION_PROMPT
+            fact = Refused(method, refused.code, refused.reason, refused.sentence, refused.channel)
+            out.record(fact)
 
     def end_turn(
         self, request: OpenRequest, end: TurnEnd, out: Outbox, result: bytes = b""
@@ -143,8 +156,14 @@ class Conversation:
         self._unparseable[side] += 1
         out.record(Unparseable(side, self._unparseable[side]))
 
-    def _stop_turns(self, refused: Refuse, out: Outbox) -> tuple[str, ...]:
-        stopped = self.open.with_method(names.SESSION_PROMPT)
+    def _stop_turns(
+        self, refused: Refuse, session_ids: Collection[str] | None, out: Outbox
+    ) -> tuple[str, ...]:
+        stopped = [
+            one
+            for one in self.open.with_method(names.SESSION_PROMPT)
+            if session_ids is None or sessions.session_text(one) in session_ids
+        ]
         for raw_session_id in dict.fromkeys(one.raw_session_id for one in stopped):
             if raw_session_id:
                 self.to_agent(answers.cancel(raw_session_id), out)

@@ -35,6 +35,9 @@ SESSION_UPDATE = "session/update"
 BRIDGE_STATUS = "_acp_bridge/status"
 BRIDGE_USAGE = "_acp_bridge/usage"
 BRIDGE_METHODS = frozenset({BRIDGE_STATUS, BRIDGE_USAGE})
+BUCKET_CHANGED = "_acp_bridge/bucket_changed"
+BUDGET_CROSSED = "_acp_bridge/budget_crossed"
+"""A notification of the bridge's own to the client."""
 
 CLAUDE_ADAPTERS = frozenset(
     {

@@ -5,14 +5,14 @@ it, and shown to the interceptors that named its method. Invariants: an untouche
 for byte the same, and each client request gets exactly one response, whatever the agent does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from acp_bridge.errors import Reason
 from acp_bridge.modes import AgentKind, BillingMode, OnViolation
 from acp_bridge.protocol import answers
 from acp_bridge.protocol.commands import Command
 from acp_bridge.protocol.conversation import Conversation
-from acp_bridge.protocol.decisions import Contradiction, Interceptor
+from acp_bridge.protocol.decisions import Contradiction, Interceptor, Refuse
 from acp_bridge.protocol.facts import Side, TurnEnd
 from acp_bridge.protocol.framing import LineSplitter
 from acp_bridge.protocol.from_agent import FromAgent
@@ -135,6 +135,38 @@ class RelayCore:
         out = Outbox()
         self._conversation.contradict(Contradiction(reason, sentence, hint, channel), out)
         self._from_client.release(now, out)
+        return out.commands()
+
+    def resume(self, now: float) -> list[Command]:
+        """What a held message waited for outside of ACP may have come: judge it again."""
+        out = Outbox()
+        self._from_client.release(now, out)
+        return out.commands()
+
+    def stop_turns(
+        self, refused: Refuse, session_ids: Collection[str] | None, now: float
+    ) -> list[Command]:
+        """End running turns: each is cancelled, and answered with a refusal.
+
+        Args:
+            refused: the answer.
+            session_ids: only turns of these sessions of the client; None for all.
+            now: the time.
+        """
+        out = Outbox()
+        self._conversation.stop_turns(refused, session_ids, out)
+        self._from_client.release(now, out)
+        return out.commands()
+
+    def notify(self, method: str, params: bytes) -> list[Command]:
+        """Send the client a notification of the bridge's own.
+
+        Args:
+            method: an extension's name, which begins with ``_``.
+            params: as JSON.
+        """
+        out = Outbox()
+        self._conversation.to_client(answers.notification(method, params), out)
         return out.commands()
 
     def answer(self, number: int, result: bytes) -> list[Command]:

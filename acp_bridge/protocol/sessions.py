@@ -31,6 +31,12 @@ def open_request(message: Envelope) -> OpenRequest:
     return OpenRequest(message.raw_id, method, session_id, json_text.string(cwd))
 
 
+def session_of(message: Envelope) -> str | None:
+    """The session that a request or notification of any method names, as text."""
+    params = bytes(message.params)
+    return json_text.string(_session_and_cwd(message.params)[0]) if params else None
+
+
 def session_text(request: OpenRequest) -> str | None:
     """The session id of a request as text."""
     return json_text.string(request.raw_session_id)

@@ -1,6 +1,6 @@
 """A run's wire guard: its judge, its upstream, its credential and who watches, put together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,9 +13,12 @@ from acp_bridge.errors import Reason
 from acp_bridge.log import Log
 from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.metering.usage import UsageEntry
-from acp_bridge.modes import Guard
+from acp_bridge.metering.wire_limits import RateLimits
+from acp_bridge.metering.wire_request import ModelRequest
+from acp_bridge.modes import BillingMode, Bucket, Guard
 from acp_bridge.protocol.decisions import Contradiction
 from acp_bridge.protocol.facts import EvidenceSeen
+from acp_bridge.run.bucket import BucketInForce
 from acp_bridge.run.metered import MeteredRun
 from acp_bridge.run.preparation import Preparation
 from acp_bridge.run.record import RunRecord
@@ -37,6 +40,8 @@ class GuardedRun:
         metered: counts what was seen.
         found: given each contradiction.
         log: where requests are told that the guard turned away.
+        admit: asked before a request is sent, with the id of its reservation; None admits all.
+        in_force: what is charged, which the rate limits of answers can move; None for nobody asks.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, and who is told
@@ -48,6 +53,8 @@ class GuardedRun:
         metered: MeteredRun,
         found: Callable[[Contradiction], None],
         log: Log,
+        in_force: BucketInForce | None = None,
+        admit: Callable[[ModelRequest, str], Awaitable[None]] | None = None,
     ) -> None:
         self._preparation = preparation
         self._record = record
@@ -55,6 +62,8 @@ class GuardedRun:
         self._metered = metered
         self._found = found
         self._log = log
+        self._in_force = in_force
+        self._admit = admit
         self._over = anyio.Event()
         self._served = anyio.Event()
         self._bypassing: set[str | None] = set()
@@ -111,12 +120,16 @@ class GuardedRun:
         preparation, record = self._preparation, self._record
         plan, credential = preparation.plan, preparation.credential
         custody = Custody(credential.held)
-        self._metered.price_by(load_prices())
+        if plan.mode is not BillingMode.ENDPOINT:  # which has prices of its own, or none
+            self._metered.price_by(load_prices())
         tell = Tell(
             count=record.count_request,
             evidence=lambda evidence: record.see(EvidenceSeen(evidence)),
             found=self._found,
             meter=self._metered.watch,
+            limits=self._limits,
+            admit=self._admit,
+            release=self._metered.release,
         )
         return WireGuard(
             self._address.socket,
@@ -124,11 +137,17 @@ class GuardedRun:
             judge=Judge(plan.mode, credential.placeholder),
             upstream=Upstream(preparation.destination),
             attach=custody.attach,
-            observer=WireWatch(plan.mode, plan.credential_class, tell, _now),
+            observer=WireWatch(record.run_id, plan.mode, plan.credential_class, tell, _now),
             observing=preparation.guard is Guard.OBSERVE,
             renew=custody.renew,
             report=self._turned_away,
         )
+
+    def _limits(self, limits: RateLimits, status: int, session_id: str | None) -> Bucket | None:
+        if self._in_force is None:
+            return None
+        client = self._metered.client_of(session_id)
+        return self._in_force.see_answer(limits, _now(), status=status, session_id=client)
 
     def _turned_away(self, why: "TurnedAway", times: int) -> None:
         self._log.warning("guard_turned_away", why=why.value, times=times)

@@ -1,6 +1,6 @@
 """The explicit list of what looks at ACP messages in this run, in order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from acp_bridge import __version__
 from acp_bridge.errors import Reason
 from acp_bridge.launch.launcher import Launcher
 from acp_bridge.launch.settings_files import login_stored, read_object
-from acp_bridge.modes import BillingMode
+from acp_bridge.modes import BillingMode, Bucket, OnOverage
 from acp_bridge.protocol import names
 from acp_bridge.protocol.decisions import ClientDecision, Interceptor, Refuse
 from acp_bridge.protocol.envelope import Envelope
@@ -16,13 +16,20 @@ from acp_bridge.protocol.evidence import Context
 from acp_bridge.protocol.evidence_gate import EvidenceGate
 from acp_bridge.protocol.initialize import BridgeCard, InitializeEditor
 from acp_bridge.protocol.lock import ModeLock
+from acp_bridge.protocol.overage_gate import OverageGate
 from acp_bridge.protocol.raw_messages import RawMessages, UsageUpdates
 from acp_bridge.protocol.session_options import SessionPolicy
 from acp_bridge.run.preparation import Layers, Preparation
 
 
-def interceptors(
-    preparation: Preparation, command: tuple[str, ...], layers: Layers
+def interceptors(  # noqa: PLR0913 - what each of them needs to know
+    preparation: Preparation,
+    command: tuple[str, ...],
+    layers: Layers,
+    *,
+    bucket: Bucket,
+    overage: Callable[[], Refuse | None],
+    budgets: Interceptor | None = None,
 ) -> list[Interceptor]:
     """The interceptors of a run.
 
@@ -30,19 +37,26 @@ def interceptors(
         preparation: the prepared run.
         command: the argv prefix that starts the bridge again in this mode.
         layers: which layers are on.
+        bucket: what is expected to be charged.
+        overage: how to refuse prompts that extra usage would pay for; None where they may pass.
+        budgets: holds prompts until the budgets were asked; None where there are none.
     """
     settings, plan = preparation.settings, preparation.plan
-    card = BridgeCard(plan.mode, _card_meta(preparation), command)
+    card = BridgeCard(plan.mode, _card_meta(preparation, bucket), command)
     chain: list[Interceptor] = [InitializeEditor(card, settings.agent_kind)]
     if layers.lock:
         chain.append(ModeLock(plan.mode, _session_policy(preparation)))
     chain += [RawMessages(), UsageUpdates()]
     if preparation.launcher is not None:
         chain.append(LauncherCheck(preparation.launcher))
+    if settings.on_overage is OnOverage.BLOCK:
+        chain.append(OverageGate(overage))
     if layers.evidence:
         chain.append(
             EvidenceGate(plan.mode, lambda: _context(preparation), settings.status_wait_seconds)
         )
+    if budgets is not None:
+        chain.append(budgets)  # the last to be asked: what it admits is reserved
     return chain
 
 
@@ -92,7 +106,7 @@ def _context(preparation: Preparation) -> Context:
     )
 
 
-def _card_meta(preparation: Preparation) -> dict[str, Any]:
+def _card_meta(preparation: Preparation, bucket: Bucket) -> dict[str, Any]:
     """The members of ``_meta["acp_bridge"]`` on the ``initialize`` result."""
     plan = preparation.plan
     return {
@@ -101,6 +115,6 @@ def _card_meta(preparation: Preparation) -> dict[str, Any]:
         "mode": plan.mode.value,
         "mode_letter": plan.mode.letter,
         "credential_class": plan.credential_class.value,
-        "bucket": plan.bucket.value,
+        "bucket": bucket.value,
         "guard": preparation.guard.value,
     }

@@ -13,7 +13,7 @@ from acp_bridge.ledger.records import RunRow
 from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.policy.surface import Surface
 from acp_bridge.protocol.initialize import GUARANTEES_ENFORCED
-from acp_bridge.run.payer import Payer
+from acp_bridge.run.payer import Payer, in_its_money
 from acp_bridge.run.settlement import LeftOver, Settler, later, rows_of
 
 LEFT_OVER_SECONDS = 15.0
@@ -63,7 +63,8 @@ class LeftOvers:
         session = left.session
         guaranteed = left.run is not None and left.run.guarantees == GUARANTEES_ENFORCED
         payer = Payer.of(left.run or self._run, guaranteed=guaranteed)
-        for entry in left.settlement.entries:
+        # What an endpoint asked at the time of that run nobody knows any more.
+        for entry in in_its_money(payer.mode, left.settlement.entries, None):
             self._writer.record(payer.spent(entry, project=session.cwd, surface=Surface.AGENT_SDK))
         for place, reading in enumerate(left.settlement.accounted):
             for row in rows_of(reading, session.run_id, later(now, place)):

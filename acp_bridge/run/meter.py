@@ -15,7 +15,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from acp_bridge.ledger.records import Reopened, RunRow, SessionRow, TurnRow
+from acp_bridge.ledger.records import Released, Reopened, RunRow, SpentRow, TurnRow
 from acp_bridge.ledger.report import ReportRow
 from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.metering.meter import Meter
@@ -25,6 +25,7 @@ from acp_bridge.metering.telemetry import UnreadableTelemetryError, read_events
 from acp_bridge.metering.usage import Source, UsageEntry
 from acp_bridge.metering.wire_books import WireBooks
 from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
+from acp_bridge.modes import Bucket
 from acp_bridge.protocol.facts import (
     Fact,
     PromptEnded,
@@ -35,30 +36,20 @@ from acp_bridge.protocol.facts import (
     UsageUpdated,
 )
 from acp_bridge.run.left_over import LeftOvers
+from acp_bridge.run.payer import in_its_money
 from acp_bridge.run.recorder import Recorder
+from acp_bridge.run.sessions import RunSession, RunSessions
 from acp_bridge.run.settlement import Opening, Settler, later
 from acp_bridge.run.usage import RunUsage
 
 if TYPE_CHECKING:
-    from acp_bridge.metering.prices import PriceTable
+    from acp_bridge.metering.prices import Prices
 
 MOST_WAITING = 20_000
 """What may be told and not yet counted; beyond it the oldest is given up, and counted as lost."""
 _LOOKS, _LOOK_SECONDS = 30, 0.1
 """How often and when it is looked for the last totals of a session that was closed."""
 _LAST_TELEMETRY_SECONDS = 0.5
-
-
-@dataclass(slots=True)
-class _Session:
-    """A session of Claude Code in this run; by a client, once it is known to have opened it."""
-
-    opened_at: datetime
-    offset: int = 0
-    cwd: str | None = None
-    model: str | None = None
-    settled: bool = False
-    by_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +70,12 @@ class RunMeter:
         wire: what the wire guard saw; None where nobody looks at the wire.
         changed: called when the sums have changed.
         bypassed: called with an entry of which the wire guard saw nothing.
+        charged: what an entry was seen to be charged to; None for what the run began with.
 
     Attributes:
         lost: what was told and given up.
-        prices: of what the wire shows; None leaves its costs unknown.
+        sessions: the sessions of Claude Code that were seen.
+        prices: of what the wire shows, and in mode C of all else; None leaves costs unknown.
     """
 
     def __init__(  # noqa: PLR0913 - what counts, what keeps, what settles, and who is told
@@ -96,11 +89,14 @@ class RunMeter:
         wire: WireBooks | None = None,
         changed: Callable[[], None] = lambda: None,
         bypassed: Callable[[UsageEntry], None] = lambda _: None,
+        charged: Callable[[UsageEntry], Bucket | None] = lambda _: None,
     ) -> None:
         self.lost = 0
-        self.prices: PriceTable | None = None
+        self.prices: Prices | None = None
         self._run = run
-        self._recorder = Recorder(run, writer, wire=wire, changed=changed, bypassed=bypassed)
+        self._recorder = Recorder(
+            run, writer, wire=wire, changed=changed, bypassed=bypassed, charged=charged
+        )
         self._left_overs = LeftOvers(run, writer, settler, clock)
         self._meter = meter
         self._writer = writer
@@ -112,12 +108,16 @@ class RunMeter:
         self._ending = False
         self._started = False
         self._finished = anyio.Event()
-        self._sessions: dict[str, _Session] = {}
+        self.sessions = RunSessions(run.run_id, meter, writer, self.usage.unsettled)
 
     @property
     def usage(self) -> RunUsage:
         """What was recorded so far."""
         return self._recorder.usage
+
+    def spent_to(self, told: Callable[[SpentRow], None]) -> None:
+        """Tell each entry on its way to the ledger."""
+        self._recorder.spent = told
 
     def see(self, fact: Fact) -> None:
         """Take a fact of the relay core; returns at once."""
@@ -129,7 +129,7 @@ class RunMeter:
 
     def source_of(self, session_id: str) -> Source | None:
         """Who counts a session of the client; None until somebody has."""
-        sources = filter(None, map(self._meter.source_in_use, self.raw_sessions(session_id)))
+        sources = filter(None, map(self._meter.source_in_use, self.sessions.of_client(session_id)))
         return max(sources, key=list(Source).index, default=None)
 
     def disclaim(self) -> None:
@@ -139,11 +139,7 @@ class RunMeter:
 
     def of_session(self, session_id: str) -> ReportRow | None:
         """The sum of a session of the client; None if nothing was counted in it."""
-        return self.usage.of_sessions(self.raw_sessions(session_id))
-
-    def raw_sessions(self, session_id: str) -> list[str]:
-        """Claude Code's sessions that were one of the client's, before and after ``/clear``."""
-        return [one for one, client in self._meter.sessions.items() if client == session_id]
+        return self.usage.of_sessions(self.sessions.of_client(session_id))
 
     async def run(self) -> None:
         """Count what is told until `finish`."""
@@ -166,9 +162,14 @@ class RunMeter:
         while self._told:
             await self._next()
         self._record(self._meter.agent_ended(self._clock()))
-        for session_id in [one for one, state in self._open().items() if not state.settled]:
+        self.sessions.note(self._clock())
+        for session_id in self.sessions.to_settle():
             await self._settle(session_id)
         self._changed()
+
+    def release(self, reservation_id: str) -> None:
+        """A reservation is over; returns at once."""
+        self._writer.record(Released(run_id=self._run.run_id, reservation_id=reservation_id))
 
     def watch(self, seen: AnswerBegan | WireExchange) -> None:
         """Take what the wire guard saw; returns at once."""
@@ -212,7 +213,7 @@ class RunMeter:
                 self._note_turn(session_id, None)
             case RawMessageSeen(session_id, message):
                 self._hear_result(meter.raw_message_seen(session_id, message))
-                self._note_sessions(at)
+                self.sessions.note(at)
             case UsageUpdated(params):
                 meter.usage_updated(params)
             case SessionOpened():
@@ -238,8 +239,10 @@ class RunMeter:
 
     def _watch(self, exchange: WireExchange, at: datetime) -> None:
         entries = self._meter.exchange_seen(exchange, self.prices)
-        self._note_sessions(at)
+        self.sessions.note(at)
         self._record(entries)
+        if exchange.reservation is not None:
+            self.release(exchange.reservation)
 
     def _hear(self, body: bytes, at: datetime) -> None:
         try:
@@ -247,12 +250,12 @@ class RunMeter:
         except UnreadableTelemetryError:
             return
         entries = self._meter.telemetry_seen(events, at)
-        self._note_sessions(at)
+        self.sessions.note(at)
         self._record(entries)
 
     async def _opened(self, fact: SessionOpened, at: datetime) -> None:
         session_id = fact.session_id
-        known = self._sessions.get(session_id)
+        known = self.sessions.get(session_id)
         opening = Opening(Reading(session_id))
         # Telemetry of its process may have come before the answer that opens it.
         begins = known is None or known.settled or not known.by_client
@@ -261,7 +264,7 @@ class RunMeter:
             opened = partial(self._settler.opened, self._run.run_id, session_id, at)
             opening = await anyio.to_thread.run_sync(opened)
         if begins:
-            self._sessions[session_id] = _Session(
+            self.sessions[session_id] = RunSession(
                 at, opening.offset, fact.cwd, fact.model, by_client=True
             )
             self._meter.session_opened(
@@ -272,7 +275,7 @@ class RunMeter:
             )
             self._recorder.keep(opening.reading, at)
             self._keep_settlement(opening.settlement)
-        self._store_session(session_id)
+        self.sessions.store(session_id)
         if known is not None and known.settled:
             self._writer.record(Reopened(run_id=self._run.run_id, session_id=session_id))
         self.usage.unsettled.add(session_id)
@@ -280,9 +283,8 @@ class RunMeter:
 
     async def _closed(self, client_session_id: str) -> None:
         """Settle what ran for a session that was closed, once its last totals are written."""
-        now = [raw for raw, of in self._meter.sessions.items() if of == client_session_id]
-        for session_id in now:
-            state = self._sessions.get(session_id)
+        for session_id in self.sessions.of_client(client_session_id):
+            state = self.sessions.get(session_id)
             if state is not None and not state.settled:
                 await self._wait_for_totals(session_id, state.offset)
                 self._record(self._meter.session_closed(session_id, self._clock()))
@@ -319,7 +321,7 @@ class RunMeter:
                     self._told.append(told)
 
     async def _settle(self, session_id: str) -> None:
-        state = self._sessions[session_id]
+        state = self.sessions[session_id]
         state.settled = True
         at = self._clock()
         ended = partial(
@@ -337,63 +339,21 @@ class RunMeter:
             self._recorder.witnesses.store(at)
         self._keep_settlement(settlement)
         self._meter.settled(session_id)
-        self._store_session(session_id, ended_at=at, settled_at=self._clock())
+        self.sessions.store(session_id, ended_at=at, settled_at=self._clock())
         self.usage.unsettled.discard(session_id)
         self._changed()
 
-    def _open(self) -> dict[str, _Session]:
-        self._note_sessions(self._clock())
-        return self._sessions
-
-    def _note_sessions(self, at: datetime) -> None:
-        """Know the sessions that no client opened: ``/clear``, a ``claude -p`` of a tool."""
-        for raw, client in self._meter.sessions.items():
-            if raw not in self._sessions:
-                parent = self._sessions.get(client or "")
-                cwd, model = (parent.cwd, parent.model) if parent else (None, None)
-                self._sessions[raw] = _Session(at, 0, cwd, model)
-                self._store_session(raw)
-                self.usage.unsettled.add(raw)
-
     def _record(self, entries: list[UsageEntry]) -> None:
+        priced = in_its_money(self._run.mode, entries, self.prices)
         self._recorder.record(
-            entries, sessions=self._same, project=self._project, is_clients=self._is_clients
+            priced,
+            sessions=self.sessions.same,
+            project=self.sessions.project,
+            is_clients=self.sessions.is_clients,
         )
-
-    def _same(self, session_id: str | None) -> list[str | None]:
-        """The sessions of Claude Code that are one session for the client."""
-        client = self._meter.sessions.get(session_id or "")
-        return [session_id] if client is None else list(self.raw_sessions(client))
-
-    def _project(self, session_id: str | None) -> str | None:
-        state = self._sessions.get(session_id or "")
-        return state.cwd if state else None
-
-    def _is_clients(self, session_id: str | None) -> bool:
-        return self._meter.sessions.get(session_id or "") is not None
 
     def _keep_settlement(self, settlement: Settlement) -> None:
         self._record(settlement.entries)
         now = self._clock()
         for place, reading in enumerate(settlement.accounted):
             self._recorder.keep(reading, later(now, place))
-
-    def _store_session(
-        self,
-        session_id: str,
-        *,
-        ended_at: datetime | None = None,
-        settled_at: datetime | None = None,
-    ) -> None:
-        state = self._sessions[session_id]
-        self._writer.record(
-            SessionRow(
-                run_id=self._run.run_id,
-                session_id=session_id,
-                opened_at=state.opened_at,
-                ended_at=ended_at,
-                settled_at=settled_at,
-                cwd=state.cwd,
-                model=state.model,
-            )
-        )

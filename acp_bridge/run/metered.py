@@ -12,22 +12,26 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from acp_bridge.launch.telemetry_records import Fallback, fallbacks
 from acp_bridge.ledger import ledger_path
+from acp_bridge.ledger.records import Released, SpentRow
 from acp_bridge.ledger.report import GroupKey
 from acp_bridge.ledger.runs import is_alive
 from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.log import Log
 from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.loopback.telemetry import TelemetryReceiver
+from acp_bridge.metering.endpoint_prices import endpoint_prices
 from acp_bridge.metering.meter import Meter
-from acp_bridge.metering.prices import PriceTable
+from acp_bridge.metering.prices import Prices
 from acp_bridge.metering.usage import UsageEntry
 from acp_bridge.metering.wire_books import WireBooks
 from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
-from acp_bridge.modes import AgentKind, Guard
+from acp_bridge.modes import AgentKind, BillingMode, Guard
 from acp_bridge.protocol.facts import AgentIdentified, Fact, SessionOpened
+from acp_bridge.run.bucket import BucketInForce
 from acp_bridge.run.meter import RunMeter
 from acp_bridge.run.preparation import Preparation
 from acp_bridge.run.record import RunRecord
+from acp_bridge.run.sessions import RunSessions
 from acp_bridge.run.settlement import Settler
 from acp_bridge.run.usage_document import figures, usage_document
 
@@ -53,9 +57,10 @@ class MeteredRun:
         telemetry: where Claude Code's telemetry goes; None if nobody receives it.
         log: where trouble is told, once.
         bypassed: called with an entry of which the wire guard, if there is one, saw nothing.
+        in_force: what is charged; None for what the record says, whatever is seen.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is metered, where it goes, and who is told
         self,
         preparation: Preparation,
         record: RunRecord,
@@ -63,6 +68,7 @@ class MeteredRun:
         log: Log,
         *,
         bypassed: Callable[[UsageEntry], None] = lambda _: None,
+        in_force: BucketInForce | None = None,
     ) -> None:
         settings = preparation.settings
         path = ledger_path(settings.state_dir)
@@ -88,7 +94,10 @@ class MeteredRun:
             wire=None if preparation.guard is Guard.OFF else WireBooks(),
             changed=self._changed,
             bypassed=bypassed,
+            charged=(lambda _: None) if in_force is None else in_force.charged,
         )
+        if record.mode is BillingMode.ENDPOINT:
+            self._meter.prices = endpoint_prices(settings.tables)
         self._opened = anyio.Event()
         self._over = anyio.Event()
         self._counted = anyio.Event()
@@ -100,11 +109,34 @@ class MeteredRun:
         """What the run has used, as ``usage --json --run`` prints it.
 
         Args:
-            by: mode, session, model and state can be grouped by.
+            by: mode, session, model, state, source and bucket can be grouped by.
             session_id: only this session of the client.
         """
-        only = None if session_id is None else self._meter.raw_sessions(session_id)
+        only = None if session_id is None else self._meter.sessions.of_client(session_id)
         return usage_document(self._meter.usage.report(by, session_ids=only))
+
+    @property
+    def sessions(self) -> RunSessions:
+        """The sessions of Claude Code that the run has seen."""
+        return self._meter.sessions
+
+    @property
+    def writer(self) -> LedgerWriter:
+        """Where rows for the ledger go."""
+        return self._writer
+
+    @property
+    def prices(self) -> Prices | None:
+        """What prices requests; None while that is not known."""
+        return self._meter.prices
+
+    def spent_to(self, told: Callable[[SpentRow], None]) -> None:
+        """Tell each entry on its way to the ledger."""
+        self._meter.spent_to(told)
+
+    def release(self, reservation_id: str) -> None:
+        """A reservation is over; returns at once."""
+        self._meter.release(reservation_id)
 
     def see(self, fact: Fact) -> None:
         """Take a fact of the relay core; returns at once."""
@@ -118,12 +150,16 @@ class MeteredRun:
                     self._opened.set()
                 self._meter.see(fact)
 
+    def client_of(self, session_id: str | None) -> str | None:
+        """The client's session that one of Claude Code's is part of; None if no client's is."""
+        return self._meter.sessions.client_of(session_id)
+
     def watch(self, seen: AnswerBegan | WireExchange) -> None:
         """Take what the wire guard saw; returns at once."""
         self._meter.watch(seen)
 
-    def price_by(self, prices: PriceTable) -> None:
-        """Price what the wire guard sees by this list from now on."""
+    def price_by(self, prices: Prices) -> None:
+        """Price what the wire guard sees by this list from now on, in modes A and B."""
         self._meter.prices = prices
 
     @asynccontextmanager
@@ -173,6 +209,7 @@ class MeteredRun:
     async def _finish(self) -> None:
         with anyio.move_on_after(LAST_SECONDS):
             await self._meter.finish()
+        self._writer.record(Released(run_id=self._preparation.run_id))
         self._writer.record(replace(self._record.row(), ended_at=_now()))
         health = await anyio.to_thread.run_sync(self._writer.close, CLOSING_SECONDS)
         if health.lost:

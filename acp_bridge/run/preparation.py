@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -26,6 +27,9 @@ from acp_bridge.modes import AgentKind, BillingMode, Guard
 from acp_bridge.run.credential import RunCredential
 from acp_bridge.run.ungated import ungated
 from acp_bridge.settings import ANTHROPIC_API, PREFIX, Settings
+
+if TYPE_CHECKING:
+    from acp_bridge.policy.budgets import Budget
 
 # The adapter's own limit (`stream-limits.js` of its ACP library): given a longer line, 0.100.0
 # closes the connection and exits 0 without a word (ran). The bridge answers it and goes on.
@@ -62,6 +66,7 @@ class Preparation:
         credential: what the agent is given, and what stays with the bridge.
         guard: what the wire guard does in this run.
         removed: what was taken away, as (channel, origin).
+        budgets: those that the user set.
     """
 
     settings: Settings
@@ -76,6 +81,7 @@ class Preparation:
     folders: Folders
     credential: RunCredential
     guard: Guard
+    budgets: "tuple[Budget, ...]" = ()
 
     @property
     def destination(self) -> str:
@@ -238,6 +244,7 @@ def _prepared(
         telemetry_url=addresses.telemetry,
         suggestions=settings.suggestions == "keep",
     )
+    budgets = _budgets(settings)
     if is_claude:
         _heed_the_administrator(plan, folders)
     now = datetime.now(UTC)
@@ -271,6 +278,7 @@ def _prepared(
         folders=folders,
         credential=credential,
         guard=settings.wire_guard if guarded else Guard.OFF,
+        budgets=budgets,
     )
 
 
@@ -344,3 +352,11 @@ def _installed_claude(search_path: str) -> Path | None:
         return _find_agent(None, search_path).claude
     except AgentError:
         return None
+
+
+def _budgets(settings: Settings) -> "tuple[Budget, ...]":
+    if "budget" not in settings.tables:
+        return ()
+    from acp_bridge.run.budget_file import users_budgets  # noqa: PLC0415 - not before the agent
+
+    return users_budgets(settings)

@@ -5,15 +5,17 @@ One object collects the facts of the relay core and renders ``status --json``,
 credentials never come here.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from acp_bridge import __version__
 from acp_bridge.ledger.records import EvidenceRow, RunRow, ViolationRow
-from acp_bridge.modes import AgentKind, BillingMode, Bucket, CredentialClass, Guard
-from acp_bridge.protocol.evidence import Evidence, EvidenceKind
+from acp_bridge.modes import AgentKind, BillingMode, Bucket, CredentialClass, Guard, Plan
+from acp_bridge.protocol.evidence import Evidence, EvidenceKind, Source, Verdict
 from acp_bridge.protocol.facts import (
     AgentIdentified,
     Contradicted,
@@ -25,6 +27,8 @@ from acp_bridge.protocol.facts import (
     StatusNotSeen,
 )
 from acp_bridge.protocol.initialize import GUARANTEES_ENFORCED, GUARANTEES_NONE
+from acp_bridge.run.bucket import BucketChange, BucketInForce
+from acp_bridge.run.limits import LimitsSource
 from acp_bridge.run.preparation import Preparation
 
 KEPT_EVIDENCE = 200
@@ -47,6 +51,11 @@ class RunRecord:
         removed: channels that were removed, and where each came from.
         presented: requests that the wire guard saw, by the class of credential they came with.
         attached: those that went on, by the class of credential they went on with.
+        bucket: what is charged now.
+        began_with: what was expected to be charged when the run began, once that has changed.
+        plan: the subscription's plan, as the user said.
+        policy_version: of the billing policy that told the bucket; None where none did.
+        limits: the plan's windows, as the status shows them.
     """
 
     run_id: str
@@ -73,6 +82,10 @@ class RunRecord:
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     presented: dict[CredentialClass, int] = field(default_factory=dict)
     attached: dict[CredentialClass, int] = field(default_factory=dict)
+    began_with: Bucket | None = None
+    plan: Plan | None = None
+    policy_version: str | None = None
+    limits: Callable[[], list[dict[str, Any]]] = list
 
     @classmethod
     def of(cls, preparation: Preparation) -> Self:
@@ -88,10 +101,33 @@ class RunRecord:
             clock=lambda: datetime.now(UTC),
             wall_time=preparation.wall_time,
             started_at=preparation.started_at,
+            plan=settings.plan,
         )
         if settings.agent_kind is AgentKind.OTHER:
             record._disclaim()
+        record.remove(preparation.removed)
         return record
+
+    def expect(self, in_force: BucketInForce) -> None:
+        """What the billing policy expects to be charged, unless nobody knows who pays."""
+        if self.guarantees != GUARANTEES_NONE:
+            self.bucket = in_force.bucket
+        self.policy_version = in_force.policy_version
+        self.limits = in_force.limits.document
+
+    def charge(self, change: BucketChange) -> None:
+        """Another bucket is charged from now on; what shows it is evidence."""
+        self.began_with = self.began_with or self.bucket
+        self.bucket = change.bucket
+        is_wire = change.source is LimitsSource.WIRE
+        self._add_evidence(
+            EvidenceKind.ON_THE_WIRE if is_wire else EvidenceKind.SELF_REPORTED,
+            Source.RATE_LIMIT,
+            change.at,
+            value=change.bucket.value,
+            verdict=Verdict.NOTE,
+        )
+        self.changed()
 
     def declare(self, value: str, source: str) -> None:
         """Note what the launch plan says will pay: evidence of the weakest kind."""
@@ -174,9 +210,12 @@ class RunRecord:
             "ended_at": None if self.ended_at is None else self.ended_at.isoformat(),
             "expected_credential_class": self.credential_class.value,
             "bucket": self.bucket.value,
+            "plan": None if self.plan is None else self.plan.value,
+            "policy_version": self.policy_version,
+            "limits": self.limits(),
             "removed": list(self.removed),
             "evidence": list(self.evidence),
-            "wire": {"presented": _counts(self.presented), "attached": _counts(self.attached)},
+            "wire": self._wire(),
             "violations": list(self.violations),
             "sessions": [
                 {**session, "usage": self.usage_of(session_id)}
@@ -191,7 +230,7 @@ class RunRecord:
             run_id=self.run_id,
             mode=self.mode,
             credential_class=self.credential_class,
-            bucket=self.bucket,
+            bucket=self.began_with or self.bucket,
             guard=self.guard,
             guarantees=self.guarantees,
             started_at=self.started_at,
@@ -199,13 +238,22 @@ class RunRecord:
             agent_name=self.agent_name,
             agent_version=self.agent_version,
             claude_version=self.claude_version,
+            plan=self.plan,
+            policy_version=self.policy_version,
+            bridge_version=__version__,
+            removed=json.dumps(self.removed),
+            wire=json.dumps(self._wire()),
         )
+
+    def _wire(self) -> dict[str, dict[str, int]]:
+        return {"presented": _counts(self.presented), "attached": _counts(self.attached)}
 
     def _disclaim(self) -> None:
         """The agent is no Claude adapter: nothing is guaranteed, and nobody knows who pays."""
         self.guarantees = GUARANTEES_NONE
         self.credential_class = CredentialClass.UNKNOWN
         self.bucket = Bucket.UNKNOWN
+        self.began_with = None
 
     def _see_evidence(self, evidence: Evidence) -> None:
         at = self.wall_time(evidence.at)

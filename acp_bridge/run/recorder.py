@@ -4,11 +4,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
-from acp_bridge.ledger.records import RunRow
+from acp_bridge.ledger.records import RunRow, SpentRow
 from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.metering.readings import Reading
 from acp_bridge.metering.usage import Source, UsageEntry
 from acp_bridge.metering.wire_books import Weight, WireBooks
+from acp_bridge.modes import Bucket
 from acp_bridge.policy.surface import Surface
 from acp_bridge.run.payer import Payer
 from acp_bridge.run.settlement import rows_of
@@ -27,9 +28,13 @@ class Recorder:
         wire: what the wire guard saw; None where nobody looks at the wire.
         changed: called when the sums have changed.
         bypassed: called with an entry of which the wire guard saw nothing.
+        charged: what an entry was seen to be charged to; None for what the run began with.
+
+    Attributes:
+        spent: called with each row that was handed to the ledger.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where rows go, what weighs them, and who is told
         self,
         run: RunRow,
         writer: LedgerWriter,
@@ -37,7 +42,9 @@ class Recorder:
         wire: WireBooks | None,
         changed: Callable[[], None],
         bypassed: Callable[[UsageEntry], None],
+        charged: Callable[[UsageEntry], Bucket | None],
     ) -> None:
+        self.spent: Callable[[SpentRow], None] = lambda _: None
         self.usage = RunUsage(run.mode)
         self.witnesses = Witnesses(run.run_id, writer)
         self._wire = wire
@@ -47,6 +54,7 @@ class Recorder:
         self._writer = writer
         self._changed = changed
         self._bypassed = bypassed
+        self._charged = charged
         self._request_ids: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -99,9 +107,11 @@ class Recorder:
                 entry,
                 project=project(entry.session_id),
                 surface=self._surface if is_clients(entry.session_id) else Surface.UNKNOWN,
+                bucket=self._charged(entry),
             )
             self.usage.add(row)
             self._writer.record(row)
+            self.spent(row)
             self._remember(entry.request_id)
         if entries:
             self._changed()

@@ -8,16 +8,16 @@ from collections.abc import Collection, Sequence
 from acp_bridge.ledger.records import SpentRow
 from acp_bridge.ledger.report import GroupKey, Report, ReportRow, RowSum
 from acp_bridge.ledger.sums import breakdown_of, sums_of
-from acp_bridge.metering.usage import CostKind, State
-from acp_bridge.modes import BillingMode
+from acp_bridge.metering.usage import CostKind, Source, State
+from acp_bridge.modes import BillingMode, Bucket
 
 DEFAULT_GROUPS = (GroupKey.MODE, GroupKey.MODEL)
 
-_Cell = tuple[str | None, str | None, State]
+_Cell = tuple[str | None, str | None, State, Source, Bucket]
 
 
 class RunUsage:
-    """Sums by session, model and state; its size does not grow with the number of requests.
+    """Sums by session, model, state, source and bucket, however many requests there are.
 
     Attributes:
         unsettled: sessions of Claude Code that are not settled yet, whose figures may grow.
@@ -36,7 +36,7 @@ class RunUsage:
     def add(self, row: SpentRow) -> None:
         """Add one entry, that was not added before."""
         entry = row.entry
-        cell = (entry.session_id, entry.model, entry.state)
+        cell = (entry.session_id, entry.model, entry.state, entry.source, row.bucket)
         by_kind = self._cells.setdefault(cell, {})
         own = sums_of(entry)
         sums = [*own, *breakdown_of(entry, own)]
@@ -54,7 +54,7 @@ class RunUsage:
         """The run, as the ledger reports it.
 
         Args:
-            by: mode, session, model and state can be grouped by.
+            by: mode, session, model, state, source and bucket can be grouped by.
             session_ids: only these sessions of Claude Code.
         """
         groups: dict[tuple[str | None, ...], RowSum] = {}
@@ -88,12 +88,14 @@ class RunUsage:
         return found.row((), pending=pending) if cells else None
 
     def _words(self, cell: _Cell) -> dict[GroupKey, str | None]:
-        session_id, model, state = cell
+        session_id, model, state, source, bucket = cell
         return {
             GroupKey.MODE: self._mode.value,
             GroupKey.SESSION: session_id,
             GroupKey.MODEL: model,
             GroupKey.STATE: state.value,
+            GroupKey.SOURCE: source.value,
+            GroupKey.BUCKET: bucket.value,
         }
 
 

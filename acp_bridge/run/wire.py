@@ -5,7 +5,7 @@ saw, without waiting. Nothing of a credential is kept.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -15,9 +15,9 @@ from acp_bridge.loopback.guard import RequestFacts
 from acp_bridge.loopback.message import HeaderPairs
 from acp_bridge.metering.wire import AnswerReader
 from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
-from acp_bridge.metering.wire_limits import LimitsKind, read_limits
+from acp_bridge.metering.wire_limits import LimitsKind, RateLimits, read_limits
 from acp_bridge.metering.wire_request import Endpoint, ModelRequest, read_request
-from acp_bridge.modes import BillingMode, CredentialClass
+from acp_bridge.modes import BillingMode, Bucket, CredentialClass
 from acp_bridge.policy.judgement import Allowed, Refused
 from acp_bridge.protocol.decisions import Contradiction
 from acp_bridge.protocol.evidence import (
@@ -50,18 +50,27 @@ class Tell:
         evidence: a signal, the first time it is seen.
         found: a contradiction.
         meter: an exchange, for counting.
+        admit: asked for a request that will cost something, with the id of its reservation; may
+            wait, and raises a `BridgeError` if it is not to be sent. None admits all.
+        release: a reservation whose request was never sent.
+        limits: the rate limits of an answer, its HTTP status and Claude Code's session; gives what
+            its request was charged to, None where that is not asked.
     """
 
     count: Callable[[CredentialClass, CredentialClass | None], None]
     evidence: Callable[[Evidence], None]
     found: Callable[[Contradiction], None]
     meter: Callable[[AnswerBegan | WireExchange], None]
+    admit: Callable[[ModelRequest, str], Awaitable[None]] | None = None
+    release: Callable[[str], None] = lambda _: None
+    limits: Callable[[RateLimits, int, str | None], Bucket | None] = lambda *_: None
 
 
 class WireWatch:
     """Watches the requests of one run.
 
     Args:
+        run_id: the run.
         mode: the billing mode.
         attached: the class of the credential that the guard attaches.
         tell: who is told.
@@ -70,11 +79,13 @@ class WireWatch:
 
     def __init__(
         self,
+        run_id: str,
         mode: BillingMode,
         attached: CredentialClass,
         tell: Tell,
         clock: Callable[[], datetime],
     ) -> None:
+        self._run_id = run_id
         self.tell = tell
         self.clock = clock
         self._mode = mode
@@ -95,9 +106,12 @@ class WireWatch:
             self._signal(Signal(Source.WIRE, self._came_with(facts)))
         return WatchedExchange(self, next(self._numbers), request)
 
-    def limits(self, headers: HeaderPairs) -> None:
+    def reservation(self, number: int) -> str:
+        """The id of what is reserved for a request of the run."""
+        return f"{self._run_id}:{number}"
+
+    def limits(self, limits: RateLimits) -> None:
         """Note whose limits an answer was counted against."""
-        limits = read_limits(headers)
         if limits.overage:
             self._signal(Signal(Source.RATE_LIMIT, OVERAGE))
         value = _LIMITS.get(limits.kind)
@@ -147,13 +161,26 @@ class WatchedExchange:
         self._began = time.monotonic()
         self._first_token: float | None = None
         self._reader: AnswerReader | None = None
+        self._reservation: str | None = None
+        self._bucket: Bucket | None = None
+
+    async def admit(self) -> None:
+        """Wait until the request may be sent."""
+        admit = self._watch.tell.admit
+        if admit is not None and self._request.endpoint is Endpoint.MESSAGES:
+            # Named before it is made: whoever gives up meanwhile gives it back.
+            self._reservation = self._watch.reservation(self._number)
+            await admit(self._request, self._reservation)
 
     def response(self, status: int, headers: HeaderPairs) -> None:
         """The head of the answer."""
         self._reader = AnswerReader(self._request.endpoint, status, headers)
         if self._request.endpoint is Endpoint.MESSAGES:
             self._watch.tell.meter(AnswerBegan(self._reader.request_id))
-            self._watch.limits(headers)
+            limits = read_limits(headers)
+            self._watch.limits(limits)
+            session_id = self._request.session_id
+            self._bucket = self._watch.tell.limits(limits, status, session_id)
 
     def chunk(self, data: bytes) -> None:
         """The next bytes of the answer's body."""
@@ -166,6 +193,8 @@ class WatchedExchange:
     def end(self, *, complete: bool, sent: bool = True) -> None:
         """The exchange is over."""
         if not sent:
+            if self._reservation is not None:
+                self._watch.tell.release(self._reservation)
             return
         seen = None if self._reader is None else self._reader.finish(complete=complete)
         first = self._first_token
@@ -177,6 +206,8 @@ class WatchedExchange:
                 duration_ms=self._since(time.monotonic()),
                 ttft_ms=None if first is None else self._since(first),
                 answer=seen,
+                reservation=self._reservation,
+                bucket=self._bucket,
             )
         )
 

@@ -28,6 +28,7 @@ def metering() -> Observer:
         seen[:] = [what]
 
     return WireWatch(
+        "run",
         BillingMode.API_KEY,
         CredentialClass.API_KEY,
         Tell(count, tell, tell, tell),

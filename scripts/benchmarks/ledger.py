@@ -3,9 +3,9 @@
     scripts/bench ledger [--entries N] [--rounds N] [--without-ccusage]
 
 Builds the ledger of a made-up year, then prints what it took, what the file weighs, how long
-reports take (a fresh connection each time, medians over the rounds) and what the writer adds to a
-bridge's start. ccusage (pinned in `ccusage/`, installed when it is first needed) reads the same
-entries as Claude Code transcripts, offline and in a scratch HOME.
+reports take (a fresh connection each time, medians over the rounds), what a check of budgets costs
+and what the writer adds to a bridge's start. ccusage (pinned in `ccusage/`, installed when it is
+first needed) reads the same entries as Claude Code transcripts, offline and in a scratch HOME.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from budget_checks import measure_budgets
 from year_of_usage import START, sessions, write_transcripts
 
 from acp_bridge.ledger import ledger_path
@@ -188,6 +189,9 @@ def main() -> None:
         imported, made, recorded = measure_start(path, options.rounds)
         print(f"\nAt a bridge's start: import {imported:.1f} ms, construct {made:.2f} ms,")
         print(f"hand over the first row {recorded:.2f} ms.\n")
+        first, usual, slowest = measure_budgets(path)
+        print(f"A check of ten budgets, with its reservation: {usual:.2f} ms in the median,")
+        print(f"{slowest:.2f} ms at most, {first:.0f} ms for the first of a process.\n")
         if not options.without_ccusage:
             compare(Path(folder), path, options.entries, options.rounds)
 

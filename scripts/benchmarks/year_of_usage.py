@@ -84,6 +84,7 @@ def _session(
             surface=Surface.AGENT_SDK,
             cost_kind=cost_kind,
             project=project,
+            policy_version="2026-11-26",
         )
         for entry in _entries(chance, run_id, session_id, model, begin, size)
     ]

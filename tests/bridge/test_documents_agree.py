@@ -186,7 +186,7 @@ async def test_the_librarys_properties_agree_with_requests_commands_and_the_endp
         usage = await printed(env, "usage", "--json", "--run", run_id)
         by = {
             keys: await printed(env, "usage", "--json", "--run", run_id, "--by", keys)
-            for keys in ("model", "state", "session,model", "session,state")
+            for keys in ("model", "state", "bucket", "source", "session,model", "session,state")
         }
 
     assert status == {"schema_version": 1, "bridges": [run]}
@@ -204,7 +204,12 @@ async def test_the_librarys_properties_agree_with_requests_commands_and_the_endp
     assert receipt["versions"]["bridge"] == card["version"]
     assert receipt["usage"] == settled(live["usage"])
     assert receipt == run_receipt(
-        run, by_model=by["model"], by_state=by["state"], bridge_version=__version__
+        run,
+        by_model=by["model"],
+        by_state=by["state"],
+        by_bucket=by["bucket"],
+        by_source=by["source"],
+        bridge_version=__version__,
     )
     for session in sessions:
         of_session = bridge.receipt_of(session)

@@ -6,21 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from acp_bridge.launch.policy_file import load_policy
 from tests.bridge.process import bridge_environment, run_bridge, stand_in
 
 KEY = "sk-ant-api03-FAKE-in-the-environment"
 CLAUDE = {"agent_kind": "claude", "claude": "/bin/true"}
 AGENT = stand_in("--name", "claude-agent-acp", "status:none")
 INITIALIZE = b'{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}\n'
+POLICY = f"(policy {load_policy(None).version})"
 MODES = {
-    "api-key": ({"api_key": KEY}, "an API key, charged to api · wire guard enforce"),
+    "api-key": ({"api_key": KEY}, f"an API key, charged to api {POLICY} · wire guard enforce"),
     "subscription": (
         {},
-        "the stored claude.ai login, charged to plan_limits · wire guard off",
+        f"the stored claude.ai login, charged to plan_limits {POLICY} · wire guard off",
     ),
     "endpoint": (
         {"endpoint_url": "http://127.0.0.1:9", "endpoint_token": "FAKE-token"},
-        "the endpoint's token, charged to endpoint · wire guard enforce",
+        f"the endpoint's token, charged to endpoint {POLICY} · wire guard enforce",
     ),
 }
 LETTERS = {"api-key": "A", "subscription": "B", "endpoint": "C"}
@@ -42,6 +44,18 @@ def test_the_banner_names_mode_and_credential_and_stdout_is_protocol(
         {"jsonrpc", "id", "result"},
         {"jsonrpc", "method", "params"},
     ]
+
+
+def test_a_billing_policy_that_is_wrong_is_one_line_and_a_hint(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.touch()
+    config.with_name("billing-policy.toml").write_text("rules = 3")
+    env = bridge_environment(tmp_path, **CLAUDE) | {"ACP_BRIDGE_CONFIG": str(config)}
+    done = run_bridge("--", *AGENT, env=env, stdin=INITIALIZE)
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert "billing-policy.toml" in error
+    assert hint.startswith("hint: ")
 
 
 @pytest.mark.parametrize("said", ["default", "flag", "environment", "file"])

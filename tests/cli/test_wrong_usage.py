@@ -15,7 +15,8 @@ from acp_bridge.settings import SECRETS, Settings
 from tests.bridge.process import BRIDGE, STAND_IN, bridge_environment, run_bridge
 
 ARGUMENTS = {
-    "run": [], "exec": [], "ask": ["hello"], "demo": [], "prove": [], "usage": [], "status": []
+    "run": [], "exec": [], "ask": ["hello"], "demo": [], "prove": [], "usage": [], "status": [],
+    "explain": [], "receipt": [], "ledger": ["verify"], "budget": [],
 }  # fmt: skip
 AFTER = {"run": ["--", *STAND_IN], "exec": ["--", "true"], "ask": ["--", *STAND_IN]}
 
@@ -36,7 +37,10 @@ WRONG: dict[str, dict[str, str]] = {
     "upstream_url": {"upstream_url": "https://example.com"},
     "guard": {"guard": "sometimes"},
     "on_violation": {"on_violation": "ignore"},
+    "on_overage": {"on_overage": "ignore"},
+    "metering": {"metering": "sometimes"},
     "suggestions": {"suggestions": "perhaps"},
+    "plan": {"plan": "free"},
     "max_line_bytes": {"max_line_bytes": "12"},
     "status_wait_seconds": {"status_wait_seconds": "-1"},
     "state_dir": {"state_dir": "/dev/null/state"},
@@ -51,6 +55,8 @@ ONLY_A_RUN_NOTICES = {
     "agent", "claude", "api_key_file", "api_key_command", "state_dir", "log_file"
 }  # fmt: skip
 """Their values are right or wrong only when a run uses them."""
+READERS = {"status", "usage", "explain", "receipt", "ledger", "budget"}
+"""Commands that start nothing."""
 NO_LOG = {"exec"}
 """Commands that log nothing."""
 FLAG_CASES = [
@@ -58,7 +64,7 @@ FLAG_CASES = [
     for command in COMMANDS
     for name in WRONG
     if name not in SECRETS
-    and not (command in ("status", "usage") and name in ONLY_A_RUN_NOTICES)
+    and not (command in READERS and name in ONLY_A_RUN_NOTICES)
     and not (command in NO_LOG and name == "log_file")
     and not (command == "exec" and name == "agent")
 ]
@@ -190,7 +196,47 @@ def test_a_wrong_value_as_a_flag(
         (["status", "--run", "20260101-000000-abcdef"], "20260101-000000-abcdef"),
         (["status", "extra"], "extra"),
         (["status", "--api-key", "x"], "--api-key"),
+        (["receipt", "one", "two"], "two"),
+        (["receipt", "--run"], "--run"),
+        (["receipt", "--run", "20260101-000000-abcdef"], "20260101-000000-abcdef"),
+        (["receipt", "--json", "--markdown"], "--json and --markdown"),
+        (["receipt", "--all", "--run", "20260101-000000-abcdef"], "--all and --run"),
+        (["receipt"], "no session is recorded"),
+        (["receipt", "0b8c7a54"], "'0b8c7a54'"),
+        (["explain", "extra"], "extra"),
+        (["explain", "--credential", "cash"], "--credential: 'cash'"),
+        (["explain", "--surface", "fridge"], "--surface: 'fridge'"),
+        (["explain", "--date", "tomorrow"], "--date 'tomorrow'"),
+        (["explain", "--date", "2026-02-30"], "--date '2026-02-30'"),
+        (["explain", "--plan", "free"], "--plan"),
+        (["budget", "burn"], "'burn'"),
+        (["budget", "show", "month"], "no budget 'month'"),
+        (["budget", "show", "--json", "--plot"], "--json and --plot"),
+        (["budget", "set"], "NAME"),
+        (["budget", "set", "month", "--limit-usd", "1"], "no ordinary file"),
+        (["budget", "remove"], "NAME"),
+        (["budget", "release", "20260101-000000-abcdef"], "20260101-000000-abcdef"),
+        (["ledger"], "ACTION"),
+        (["ledger", "burn"], "'burn'"),
+        (["ledger", "export", "--since", "yesterday"], "--since 'yesterday'"),
+        (["ledger", "export", "--since", "1d", "--until", "2d"], "--since is not before --until"),
+        (["ledger", "export", "--run", "20260101-000000-abcdef"], "20260101-000000-abcdef"),
+        (["ledger", "export", "--format", "xml"], "'xml'"),
+        (["ledger", "export", "--format", "csv", "--everything"], "--everything does not go"),
+        (["ledger", "export", "--force"], "--force is for a file"),
+        (["ledger", "export", "--output", "/nonexistent/file"], "/nonexistent/file"),
+        (["ledger", "backup"], "FILE"),
+        (["ledger", "backup", "/nonexistent/file"], "there is no ledger"),
+        (["ledger", "verify", "extra"], "extra"),
+        (["ledger", "prune"], "--before"),
+        (["ledger", "prune", "--before", "7d"], "--before '7d' is no day"),
+        (["ledger", "prune", "--before", "2999-01-01"], "is yet to come"),
+        (["ledger", "prune", "--before", "2026-01-01", "--export", "f", "--no-export"], "--no-ex"),
         (["usage", "extra"], "extra"),
+        (["usage", "--json", "--csv", "--plot"], "--json and --csv and --plot"),
+        (["usage", "--plot", "--by", "day"], "--by does not go with it"),
+        (["usage", "--reconcile", "--csv"], "--csv does not go with --reconcile"),
+        (["usage", "--reconcile", "--plot"], "--plot does not go with --reconcile"),
         (["usage", "--by"], "--by"),
         (["usage", "--by", "mode,weather"], "'weather'"),
         (["usage", "--by", ""], "''"),

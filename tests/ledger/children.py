@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import secrets
 import shutil
 import sqlite3
 import subprocess
@@ -12,9 +13,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from acp_bridge.ledger.database import LedgerError
 from acp_bridge.ledger.queries import Ledger
+from acp_bridge.ledger.records import ReservationRow
 from acp_bridge.ledger.writer import LedgerWriter
-from tests.ledger.rows import spent
+from acp_bridge.metering.usage import CostKind
+from acp_bridge.modes import BillingMode, Bucket
+from acp_bridge.policy.budget_rows import read_budgets
+from acp_bridge.policy.budgets import Allow, Spender
+from acp_bridge.run.budget_books import BudgetBooks
+from tests.ledger.rows import NOON, spent
 
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 60.0
@@ -38,6 +46,34 @@ def start(function: str, *args: object) -> "subprocess.Popen[bytes]":
 def tell(*words: object) -> None:
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
+
+
+def said_to_a_budget(path: Path) -> str:
+    """What whoever asks to spend under a budget is told of the ledger; empty if it may."""
+    (budget,) = read_budgets(
+        [{"name": "b", "window": "session", "limit_requests": 10**9}],
+        origin="test",
+        default_zone="UTC",
+    )
+    spender = Spender(mode=BillingMode.API_KEY, bucket=Bucket.API)
+    row = ReservationRow(
+        reservation_id=secrets.token_hex(8),
+        run_id="run",
+        session_id=None,
+        at=NOON,
+        mode=spender.mode,
+        bucket=spender.bucket,
+        cost_kind=CostKind.BILLED_ESTIMATE,
+        project="/project" * 1000,
+    )
+    books = BudgetBooks(path)
+    try:
+        verdict = books.admit([budget], spender, NOON, reservation=row)
+        books.close()
+    except LedgerError as error:
+        return f"{error.message}; {error.hint}"
+    assert isinstance(verdict, Allow)
+    return ""
 
 
 def write_entries(path: str, name: str, count: str, step: str) -> None:
@@ -88,10 +124,14 @@ def write_until_no_room(folder: Path, make_room: Any) -> None:
             recorded += 1
         writer.flush(0.05)
     hindered = writer.health
+    told = ""
+    while not told:  # as long as it still has room for something small
+        told = said_to_a_budget(path)
     with Ledger(path) as ledger:
         committed = ledger.report().totals.requests or 0
         damage = ledger.check()
     make_room()
+    told_after = said_to_a_budget(path)
     emptied = writer.flush(SECONDS)
     after = writer.close(SECONDS)
     with Ledger(path) as ledger:
@@ -107,6 +147,8 @@ def write_until_no_room(folder: Path, make_room: Any) -> None:
         "lost": after.lost,
         "recorded": recorded,
         "arrived": arrived,
+        "budget": told,
+        "budget_after": told_after,
     }
     tell(json.dumps(seen))
 
@@ -124,7 +166,8 @@ def use_unwritable(path: str) -> None:
     while writer.health.ok:
         writer.flush(0.05)
     health = writer.close(SECONDS)
-    tell(json.dumps({"read": read, "hint": health.hint, "lost": health.lost}))
+    told = said_to_a_budget(Path(path))
+    tell(json.dumps({"read": read, "hint": health.hint, "lost": health.lost, "budget": told}))
 
 
 def finished(argv: Sequence[str]) -> dict[str, Any]:

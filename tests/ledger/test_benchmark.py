@@ -12,3 +12,4 @@ def test_the_benchmark_reports_over_the_entries_it_made() -> None:
     assert done.stdout.startswith("3,000 entries in ")
     assert "| day, mode, model | " in done.stdout
     assert "At a bridge's start: import " in done.stdout
+    assert "A check of ten budgets, with its reservation: " in done.stdout

@@ -17,6 +17,7 @@ from tests.ledger.children import (
     fill_a_quota,
     finished,
     on_a_small_disk,
+    said_to_a_budget,
     start,
 )
 from tests.ledger.rows import spent
@@ -57,6 +58,8 @@ def test_a_full_disk_holds_entries_up_and_loses_none(tmp_path: Path, way: str) -
     assert seen["emptied"]
     assert (seen["ok_after"], seen["lost"]) == (True, 0)
     assert seen["arrived"] == seen["recorded"]
+    assert "disk" in seen["budget"]
+    assert seen["budget_after"] == ""
 
 
 def leave_log(path: Path) -> None:
@@ -93,6 +96,7 @@ def test_a_read_only_directory_can_be_read_and_the_writer_says_so(*, is_clean: b
     assert seen["read"] == (3 if is_clean else 4)
     assert "ACP_BRIDGE_STATE_DIR" in seen["hint"]
     assert seen["lost"] == 1
+    assert "cannot be written" in seen["budget"]
 
 
 def test_a_file_in_the_place_of_the_directory_is_named_until_it_is_gone(tmp_path: Path) -> None:
@@ -120,6 +124,7 @@ def test_a_locked_ledger_is_waited_for(tmp_path: Path) -> None:
         assert "locked" in writer.health.reason
         with pytest.raises(LedgerError, match="locked"):
             requests(path)
+        assert "is locked by another program" in said_to_a_budget(path)
         holder.communicate(b"let go\n")
     assert writer.flush(SECONDS)
     assert writer.close(SECONDS).ok

@@ -52,6 +52,9 @@ class ReadingOne:
         if self._reader is not None:
             self._reader.feed(data)
 
+    async def admit(self) -> None:
+        """Every request is admitted."""
+
     def end(self, *, complete: bool, sent: bool = True) -> None:
         if self._reader is not None and sent:
             seen = self._reader.finish(complete=complete)

@@ -93,6 +93,11 @@ class Seen:
     ends: list[bool] = field(default_factory=list)
     ended: anyio.Event = field(default_factory=anyio.Event)
     sent: bool | None = None
+    admits: Callable[[], Awaitable[None]] | None = None
+
+    async def admit(self) -> None:
+        if self.admits is not None:
+            await self.admits()
 
     def response(self, status: int, headers: HeaderPairs) -> None:
         self.heads.append((status, headers))
@@ -113,11 +118,12 @@ class Seen:
 class Everything:
     """An observer that keeps what it sees."""
 
-    def __init__(self) -> None:
+    def __init__(self, admits: Callable[[], Awaitable[None]] | None = None) -> None:
         self.seen: list[Seen] = []
+        self._admits = admits
 
     def request(self, facts: RequestFacts) -> Seen:
-        self.seen.append(Seen(facts))
+        self.seen.append(Seen(facts, admits=self._admits))
         return self.seen[-1]
 
 
@@ -176,9 +182,10 @@ async def rig(  # noqa: PLR0913 - what a guard can be given
     renew: Callable[[HeaderPairs], Awaitable[bool]] | None = None,
     report: Report | None = None,
     limits: Limits | None = None,
+    admits: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Rig]:
     """Run a guard in front of an upstream."""
-    everything = Everything()
+    everything = Everything(admits)
     listening = bind_loopback()
     port = listening.getsockname()[1]
     async with WireGuard(

@@ -13,25 +13,14 @@ from tests.launch.collector import running_collector
 from tests.matrix.extent import FULL_PROFILE
 from tests.metering.judge import Truth, truths
 from tests.metering.scenarios import NAMES
-from tests.metering.test_scenarios import play
+from tests.metering.test_scenarios import WITH_A_GUARD, play
 
 pytestmark = pytest.mark.agent
 
 GUARD = {"ACP_BRIDGE_GUARD": "enforce"}
 _OF_A_KILLED_BRIDGE = frozenset({"bridge killed", "bridge killed in a turn"})
-# Where the wire sees more than the other witnesses, or they see it otherwise.
-_TELLING = (
-    "more than twenty requests",
-    "cancelled mid stream",
-    "stream cut by the server",
-    "retry after 529",
-    "failed turns",
-    "clear",
-    "continued outside and back",
-    "suggestion aborted by the next prompt",
-    "answered by another name",
-)
-_PLAYED = [name for name in NAMES if name not in _OF_A_KILLED_BRIDGE] if FULL_PROFILE else _TELLING
+_GUARDED = [name for name in NAMES if name not in _OF_A_KILLED_BRIDGE]
+_PLAYED = _GUARDED if FULL_PROFILE else WITH_A_GUARD
 _Line = tuple[str | None, str | None, str | None, AskedBy, Tokens]
 
 

@@ -1,6 +1,7 @@
 """What a model request tells of itself."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -53,7 +54,9 @@ def test_a_request_of_the_agent_loop() -> None:
         ("x-claude-code-session-id", "second"),
         ("x-claude-code-prompt-id", "0b1c-23"),
     )
-    assert asking("hello", headers=headers, stream=True) == ModelRequest(
+    asked = asking("hello", headers=headers, stream=True, max_tokens=7)
+    assert asked.size > 100
+    assert replace(asked, size=0) == ModelRequest(
         endpoint=Endpoint.MESSAGES,
         session_id="0b1c-22",
         agent_id=None,
@@ -62,6 +65,7 @@ def test_a_request_of_the_agent_loop() -> None:
         asked_by=AskedBy.MAIN,
         model="claude-x",
         stream=True,
+        max_tokens=7,
     )
 
 

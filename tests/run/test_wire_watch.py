@@ -47,7 +47,7 @@ class Told:
         )
         is_login = self.mode is BillingMode.SUBSCRIPTION
         self.judge = Judge(self.mode, None if is_login else HELD)
-        self.watch = WireWatch(self.mode, CredentialClass.API_KEY, tell, lambda: NOON)
+        self.watch = WireWatch("run", self.mode, CredentialClass.API_KEY, tell, lambda: NOON)
 
     def ask(
         self,

@@ -1,0 +1,422 @@
+"""Taking rows out of the ledger, and backing it up: everything, exactly, or nothing."""
+
+import csv
+import io
+import json
+import sqlite3
+import tracemalloc
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acp_bridge.errors import ConfigurationError
+from acp_bridge.ledger.database import LedgerError, open_for_writing
+from acp_bridge.ledger.exporting import (
+    ENTRY_COLUMNS,
+    OTHER_TABLES,
+    Format,
+    Part,
+    back_up,
+    export,
+    export_ledger,
+    new_file,
+    part,
+    spreadsheet_safe,
+)
+from acp_bridge.ledger.queries import Ledger
+from acp_bridge.ledger.records import (
+    EvidenceRow,
+    Reading,
+    ReservationRow,
+    Row,
+    ViolationRow,
+)
+from acp_bridge.ledger.reservations import store_reservation
+from acp_bridge.ledger.storing import Store
+from acp_bridge.metering.usage import CostKind, Source, Tokens
+from acp_bridge.modes import BillingMode, Bucket
+from tests.ledger.children import start
+from tests.ledger.rows import NOON, run, session, spent, told
+
+EVIDENCE = EvidenceRow(
+    run_id="run", at=NOON, kind="declared", source="plan", value="v", verdict="agrees"
+)
+VIOLATION = ViolationRow(run_id="run", at=NOON, reason="mode_locked", detail="refused")
+READING = Reading(run_id="run", session_id="session", at=NOON, model="opus", tokens=Tokens(1))
+RESERVATION = ReservationRow(
+    reservation_id="r-1",
+    run_id="run",
+    session_id="session",
+    at=NOON,
+    mode=BillingMode.API_KEY,
+    bucket=Bucket.API,
+    cost_kind=CostKind.BILLED_ESTIMATE,
+    cost_micros=2_000_000,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "ledger.sqlite3"
+
+
+def store(path: Path, *rows: Row) -> None:
+    with closing(Store(open_for_writing(path))) as into:
+        into.write(rows)
+
+
+def reserve(path: Path, *reservations: ReservationRow) -> None:
+    with closing(open_for_writing(path)) as connection:
+        for one in reservations:
+            store_reservation(connection, one)
+
+
+def exported(path: Path, asked: Part, form: Format = Format.JSONL) -> str:
+    text = io.StringIO()
+    written = export_ledger(path, asked, form, text)
+    lines = len(text.getvalue().splitlines())
+    assert written == lines - (1 if asked.others or form is Format.CSV else 0)
+    return text.getvalue()
+
+
+def rows(path: Path, asked: Part) -> list[Any]:
+    return [json.loads(line) for line in exported(path, asked).splitlines()]
+
+
+def test_an_entry_is_told_with_all_its_words(path: Path) -> None:
+    full = spent("a", at=NOON + timedelta(microseconds=7), agent_id="agent", cost_micros=1_234_567)
+    store(path, full)
+    assert rows(path, part()) == [
+        {
+            "table": "entries",
+            "key": "a",
+            "at": "2026-11-24T12:00:00.000007+00:00",
+            "run_id": "run",
+            "session_id": "session",
+            "project": "/project",
+            "mode": "subscription",
+            "credential_class": "subscription_oauth",
+            "bucket": "plan_limits",
+            "surface": "agent-sdk",
+            "cost_kind": "list_price_equivalent",
+            "model": "opus",
+            "policy_version": "2026-11-26",
+            "asked_by": "main",
+            "source": "telemetry",
+            "state": "live",
+            "agent_id": "agent",
+            "turn": 1,
+            "requests": 1,
+            "input_tokens": 10,
+            "output_tokens": 20,
+            "cache_read_tokens": 300,
+            "cache_write_5m_tokens": 40,
+            "cache_write_1h_tokens": 5,
+            "cost_usd": "1.234567",
+            "request_id": "req_a",
+            "duration_ms": 900,
+            "ttft_ms": 300,
+            "detail": "as told",
+        }
+    ]
+
+
+def test_every_column_of_an_entry_is_exported_but_the_ledgers_own_numbers(path: Path) -> None:
+    store(path, spent("a"))
+    with closing(sqlite3.connect(path)) as file:
+        described = file.execute("SELECT * FROM entries").description
+    own_numbers = {"id", "kind_id", "place_id"}
+    assert {column[0] for column in described} - own_numbers == set(ENTRY_COLUMNS)
+
+
+def test_what_is_unknown_is_null_and_in_csv_an_empty_cell(path: Path) -> None:
+    store(path, spent("a", model=None, tokens=None, cost_micros=None, requests=None))
+    (line,) = rows(path, part())
+    unknown = ("model", "input_tokens", "cost_usd", "requests")
+    assert {line[name] for name in unknown} == {None}
+    (row,) = csv.DictReader(io.StringIO(exported(path, part(), Format.CSV)))
+    assert {row[name] for name in unknown} == {""}
+
+
+@pytest.mark.parametrize(
+    ("micros", "text"),
+    [(1, "0.000001"), (0, "0.000000"), (-50, "-0.000050"), (10**13 + 1, "10000000.000001")],
+)
+def test_money_is_exact_decimal_text(path: Path, micros: int, text: str) -> None:
+    store(path, spent("a", cost_micros=micros))
+    assert rows(path, part())[0]["cost_usd"] == text
+    (row,) = csv.DictReader(io.StringIO(exported(path, part(), Format.CSV)))
+    assert row["cost_usd"] == text
+
+
+def test_entries_come_oldest_first_from_since_to_before_until_and_of_one_run(path: Path) -> None:
+    moments = [NOON + timedelta(hours=hour) for hour in (2, 0, 1)]
+    store(path, *(spent(f"{at:%H}", at=at) for at in moments), spent("x", run_id="other"))
+
+    def keys(**asked: Any) -> list[str]:
+        return [row["key"] for row in rows(path, part(**asked))]
+
+    assert keys() == ["12", "x", "13", "14"]
+    assert keys(since=NOON + timedelta(hours=1)) == ["13", "14"]
+    assert keys(until=NOON + timedelta(hours=1)) == ["12", "x"]
+    assert keys(run_id="run", until=NOON + timedelta(hours=2)) == ["12", "13"]
+
+
+def everything_of_a_run(path: Path) -> None:
+    store(
+        path,
+        run(),
+        session(),
+        spent("a"),
+        EVIDENCE,
+        VIOLATION,
+        READING,
+        told(Source.WIRE),
+    )
+    reserve(path, RESERVATION)
+
+
+def test_everything_is_the_version_of_the_form_then_each_table(path: Path) -> None:
+    everything_of_a_run(path)
+    version, *found = rows(path, part(everything=True))
+    assert version == {"schema_version": 1}
+    assert [row["table"] for row in found] == ["entries", *OTHER_TABLES]
+    by_table = {row.pop("table"): row for row in found}
+    assert by_table["runs"]["started_at"] == "2026-11-24T12:00:00.000000+00:00"
+    assert by_table["runs"]["ended_at"] is None
+    assert by_table["sessions"]["client_session_id"] == "client"
+    assert by_table["evidence"] == {
+        "run_id": "run",
+        "at": "2026-11-24T12:00:00.000000+00:00",
+        "kind": "declared",
+        "source": "plan",
+        "value": "v",
+        "verdict": "agrees",
+    }
+    assert by_table["witnesses"]["cost_usd"] == "0.001500"
+    assert (by_table["reservations"]["id"], by_table["reservations"]["cost_usd"]) == (
+        "r-1",
+        "2.000000",
+    )
+
+
+def test_no_table_is_forgotten(path: Path) -> None:
+    store(path)
+    with closing(sqlite3.connect(path)) as file:
+        found = file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    within_entries = {"usage", "kinds", "charges", "places"}
+    sums = {"place_quarters", "charge_quarters"}
+    assert {name for (name,) in found} - within_entries - sums == set(OTHER_TABLES)
+
+
+def test_everything_of_a_time_is_of_the_runs_that_began_or_spent_in_it(path: Path) -> None:
+    long_ago, later = NOON - timedelta(days=9), NOON + timedelta(days=9)
+    store(
+        path,
+        run("long", started_at=long_ago),
+        replace(EVIDENCE, run_id="long", at=long_ago),
+        spent("a", run_id="long", at=NOON),
+        run("silent", started_at=NOON),
+        run("past", started_at=long_ago),
+        spent("b", run_id="past", at=long_ago),
+        run("to come", started_at=later),
+    )
+
+    def told_of(**asked: Any) -> set[tuple[str, str]]:
+        found = rows(path, part(everything=True, **asked))[1:]
+        return {(row["table"], row["run_id"]) for row in found}
+
+    day = {"since": NOON, "until": NOON + timedelta(days=1)}
+    assert told_of(**day) == {
+        ("entries", "long"),
+        ("runs", "long"),
+        ("evidence", "long"),
+        ("runs", "silent"),
+    }
+    assert told_of(run_id="past") == {("entries", "past"), ("runs", "past")}
+    assert told_of(run_id="silent", **day) == {("runs", "silent")}
+
+
+def test_a_missing_ledger_has_no_rows(path: Path) -> None:
+    assert exported(path, part()) == ""
+    assert exported(path, part(), Format.CSV).split(",")[0] == "key"
+    assert not path.exists()
+
+
+def test_csv_is_one_header_and_lines_as_rfc_4180_has_them(path: Path) -> None:
+    store(path, spent("a", project='/with "quotes", and\nlines'))
+    text = exported_lines(path)
+    assert text.startswith(",".join(ENTRY_COLUMNS[:3]) + ",")
+    assert text.count("\r\n") == 2
+    assert '"/with ""quotes"", and\nlines"' in text
+
+
+def exported_lines(path: Path) -> str:
+    text = io.StringIO()
+    assert export_ledger(path, part(), Format.CSV, text) == 1
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum(a1)", "\t=1", "\r=1"])
+def test_no_cell_is_a_formula(path: Path, text: str) -> None:
+    assert spreadsheet_safe(text) == "'" + text
+    store(path, spent("a", model=text, project=text))
+    (row,) = csv.DictReader(io.StringIO(exported_lines(path), newline=""))
+    assert (row["model"], row["project"]) == ("'" + text, "'" + text)
+    assert json.loads(exported(path, part()))["model"] == text
+
+
+@pytest.mark.parametrize("text", ["opus", "", "1-1", "/a=b"])
+def test_an_ordinary_cell_is_left_alone(text: str) -> None:
+    assert spreadsheet_safe(text) == text
+
+
+class Bin:
+    """Takes text and keeps none of it."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def test_memory_does_not_grow_with_the_ledger(path: Path) -> None:
+    store(path, *(spent(str(number)) for number in range(20_000)))
+
+    def most() -> int:
+        tracemalloc.start()
+        try:
+            assert export_ledger(path, part(), Format.JSONL, Bin()) > 0  # type: ignore[arg-type]
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert most() < 1_000_000
+
+
+def test_nothing_is_sorted_before_the_first_entry_comes_out(path: Path) -> None:
+    store(path, spent("a"))
+    asked: list[str] = []
+    with closing(sqlite3.connect(path)) as file:
+        file.set_trace_callback(asked.append)
+        export(file, part(), Format.JSONL, Bin())  # type: ignore[arg-type]
+        file.set_trace_callback(None)
+        plan = [step[3] for step in file.execute("EXPLAIN QUERY PLAN " + asked[0])]
+    assert plan[0].startswith("SEARCH usage USING INDEX usage_by_time")
+    assert not any("TEMP B-TREE" in step for step in plan)
+
+
+def test_a_new_file_is_private_and_has_its_name_only_when_all_went_well(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with new_file(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        temporary.write_text("all of it")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("all of it", 0o600)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_writing_fails_there_is_no_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    def write_half() -> None:
+        with new_file(tmp_path / "file") as temporary:
+            temporary.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(ConfigurationError, match="No space left"):
+        write_half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(ConfigurationError, match="is there already"), new_file(path):
+        pass
+    assert path.read_text() == "old"
+    with new_file(path, force=True) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(ConfigurationError, match="is there already"), new_file(path):
+        path.write_text("somebody else's")
+    assert path.read_text() == "somebody else's"
+
+
+def test_what_is_no_ordinary_file_is_never_replaced(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigurationError, match="no ordinary file"),
+        new_file(tmp_path, force=True),
+    ):
+        pass
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "file"
+    with pytest.raises(ConfigurationError, match="cannot be written: No such"), new_file(path):
+        pass
+
+
+def test_a_backup_holds_everything_in_one_private_file(path: Path, tmp_path: Path) -> None:
+    everything_of_a_run(path)
+    into = tmp_path / "backup"
+    with closing(open_for_writing(path)) as bridge:  # its log is not merged while it is open
+        bridge.execute("SELECT count(*) FROM usage").fetchone()
+        store(path, spent("in the log"))
+        back_up(path, into)
+    assert into.stat().st_mode & 0o777 == 0o600
+    assert sorted(tmp_path.iterdir()) == [into, path.parent]
+    assert rows(into, part(everything=True)) == rows(path, part(everything=True))
+    with Ledger(into) as ledger:
+        assert ledger.report().totals.requests == 2
+        assert ledger.check() == []
+    with closing(sqlite3.connect(into)) as file:  # so that it can be read where none can write
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_backup_while_a_bridge_writes_is_of_one_moment(path: Path, tmp_path: Path) -> None:
+    with start("write_entries", path, "run", 2000, 100) as child:
+        assert child.stdout is not None
+        acknowledged = int(child.stdout.readline())
+        back_up(path, tmp_path / "backup")
+        child.communicate()
+    assert child.returncode == 0
+    with Ledger(tmp_path / "backup") as ledger:
+        requests = ledger.report().totals.requests or 0
+        assert len(list(ledger.entries())) == requests >= acknowledged
+    with Ledger(path) as ledger:
+        assert ledger.report().totals.requests == 2000
+
+
+def test_a_backup_replaces_nothing(path: Path, tmp_path: Path) -> None:
+    store(path, spent("a"))
+    (tmp_path / "backup").write_text("an older one")
+    with pytest.raises(ConfigurationError, match="is there already"):
+        back_up(path, tmp_path / "backup")
+    assert (tmp_path / "backup").read_text() == "an older one"
+
+
+def test_there_is_no_backup_of_what_is_not_there(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="there is no ledger at"):
+        back_up(path, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_damaged_ledger_gives_no_backup(path: Path, tmp_path: Path) -> None:
+    store(path, *(spent(str(number)) for number in range(500)))
+    damaged = bytearray(path.read_bytes())
+    damaged[-4096 * 3 :] = b"\xa5" * (4096 * 3)
+    path.write_bytes(damaged)
+    with pytest.raises(LedgerError, match="is damaged"):
+        back_up(path, tmp_path / "backup")
+    assert list(tmp_path.iterdir()) == [path.parent]
+
+
+def test_times_are_the_moments_that_they_were(path: Path) -> None:
+    at = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    store(path, spent("a", at=at))
+    assert datetime.fromisoformat(rows(path, part())[0]["at"]) == at
