@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from acp_bridge.cli import main
 from acp_bridge.cli.arguments import COMMANDS, parse
-from acp_bridge.modes import BillingMode
+from acp_bridge.modes import BillingMode, Plan
 from acp_bridge.proving.report import HEAD, where
 from acp_bridge.proving.selection import Profile, select
 from acp_bridge.settings import SECRETS, Settings
@@ -66,3 +67,14 @@ def test_the_table_of_the_proof_is_of_what_a_quick_proof_tries() -> None:
     held = sum(row[4:] in (["held", "yes"], ["refused", "yes"]) for row in rows)
     planted = f"{len(rows)} channels planted, {leak} leak without the bridge"
     assert f"**{planted}, {held} of {len(rows)} held**" in README
+
+
+@pytest.mark.parametrize("plan", Plan)
+def test_what_is_explained_of_each_plan_is_what_the_command_says(
+    plan: Plan, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACP_BRIDGE_CONFIG", "/dev/null")
+    argv = ["explain", "--plan", plan.value, "--date", "2026-11-26"]
+    assert main(argv) == 0
+    block = f"```text\n$ acp-bridge {' '.join(argv)}\n{capsys.readouterr().out}```\n"
+    assert block in README
