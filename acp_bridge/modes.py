@@ -51,6 +51,14 @@ class CredentialClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+CLASS_OF_MODE = {
+    BillingMode.API_KEY: CredentialClass.API_KEY,
+    BillingMode.SUBSCRIPTION: CredentialClass.SUBSCRIPTION_OAUTH,
+    BillingMode.ENDPOINT: CredentialClass.ENDPOINT_CREDENTIAL,
+}
+"""What the requests of a mode are to authenticate with."""
+
+
 class Bucket(StrEnum):
     """What is expected to be charged."""
 

@@ -4,6 +4,7 @@ One module a command; each is imported with its command and imports what is heav
 """
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from acp_bridge.standard_error import write_stderr
 
 INTERRUPTED = 130
 """The shell's status for a program that ended on Ctrl-C."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,11 +43,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # What is left in the buffer would be written, and complained about, at the end.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        return 1
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        _drop_output()
+        say_error(
+            ConfigurationError(
+                f"the output cannot be written: {error.strerror}",
+                hint="make room, or write it elsewhere; what was written is not all of it",
+            )
+        )
         return 1
     return status
+
+
+def _drop_output() -> None:
+    """What is left in the buffer would be written, and complained about, at the end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_error(error: BridgeError) -> None:

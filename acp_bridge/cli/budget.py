@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from acp_bridge.policy.budgets import Budget
     from acp_bridge.settings import Settings
 
-_RUNNING = "Bridges that run keep the budgets that they began with."
+_RUNNING = "Bridges that began with a budget take it up at once, others when they start again."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ _CALENDAR = ("day", "week", "month", _CYCLE)
 
 def declare_set(parser: argparse.ArgumentParser) -> None:
     """Declare what ``set`` takes."""
+    parser.usage = "acp-bridge budget set NAME [options]"  # --scope takes every word after it
     parser.add_argument("name", metavar="NAME", help="the budget's: a-z, 0-9 and . _ -")
     limits = parser.add_mutually_exclusive_group()
     limits.add_argument("--limit-usd", metavar="USD", help="as 25.00; see --money")
@@ -102,7 +103,13 @@ def _value(key: str, value: str) -> str | None:
     if not value:
         return None
     if key == "project":
-        return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - links stay as written
+        try:
+            return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - links stay as written
+        except (OSError, RuntimeError) as exc:
+            raise ConfigurationError(
+                f"--scope: project={value} cannot be found from here",
+                hint="write it from / on, as in project=/srv/code",
+            ) from exc
     return value
 
 

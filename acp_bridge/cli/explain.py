@@ -9,18 +9,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from acp_bridge.errors import ConfigurationError
-from acp_bridge.modes import BillingMode, CredentialClass
+from acp_bridge.modes import CLASS_OF_MODE, CredentialClass
 
 if TYPE_CHECKING:
     from acp_bridge.cli.arguments import Arguments
 
 _Word = TypeVar("_Word", bound=StrEnum)
-
-_CLASSES = {
-    BillingMode.API_KEY: CredentialClass.API_KEY,
-    BillingMode.SUBSCRIPTION: CredentialClass.SUBSCRIPTION_OAUTH,
-    BillingMode.ENDPOINT: CredentialClass.ENDPOINT_CREDENTIAL,
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +56,7 @@ def run(arguments: "Arguments") -> int:
     day = _day(options.date)
     settings = load_settings(arguments.flags)
     question = Question(
-        credential_class=asked_class or _CLASSES[settings.mode],
+        credential_class=asked_class or CLASS_OF_MODE[settings.mode],
         surface=surface or Surface.AGENT_SDK,
         plan=settings.plan,
         on=day,

@@ -109,7 +109,13 @@ _ACTIONS = {
 def _export(options: argparse.Namespace, state_dir: Path) -> int:
     from acp_bridge.cli.usage import period, refuse_unknown_run  # noqa: PLC0415 - with its action
     from acp_bridge.ledger import ledger_path  # noqa: PLC0415
-    from acp_bridge.ledger.exporting import Format, export_ledger, new_file, part  # noqa: PLC0415
+    from acp_bridge.ledger.exporting import (  # noqa: PLC0415
+        Format,
+        export_ledger,
+        new_file,
+        part,
+        refuse_ledger,
+    )
     from acp_bridge.ledger.queries import Ledger  # noqa: PLC0415
 
     form = Format(options.format)
@@ -128,6 +134,7 @@ def _export(options: argparse.Namespace, state_dir: Path) -> int:
     if options.output is None:
         export_ledger(path, asked, form, sys.stdout)
         return 0
+    refuse_ledger(options.output, path)
     with (
         new_file(options.output, force=options.force) as file,
         file.open("w", encoding="utf-8", newline="") as stream,
@@ -217,7 +224,7 @@ def _prune(options: argparse.Namespace, state_dir: Path) -> int:
         )
     now = datetime.now(UTC)
     day = _day(options.before)
-    before = datetime(day.year, day.month, day.day).astimezone()
+    before = _midnight(day)
     if before > now:
         raise ConfigurationError(
             f"--before {day} is yet to come", hint="what is deleted must be over: name a day past"
@@ -277,6 +284,15 @@ def _day(written: str) -> date:
     except ValueError as exc:
         raise ConfigurationError(
             f"--before {written!r} is no day", hint="write 2026-01-31"
+        ) from exc
+
+
+def _midnight(day: date) -> datetime:
+    try:
+        return datetime(day.year, day.month, day.day).astimezone()
+    except (ValueError, OverflowError) as exc:
+        raise ConfigurationError(
+            f"--before {day} is out of range", hint="write a day like 2026-01-31"
         ) from exc
 
 

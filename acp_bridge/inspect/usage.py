@@ -13,7 +13,7 @@ from acp_bridge.modes import Bucket
 
 _MONEY: Mapping[CostKind, str] = {
     CostKind.BILLED_ESTIMATE: "estimated bill",
-    CostKind.LIST_PRICE_EQUIVALENT: "at list price, paid by the plan",
+    CostKind.LIST_PRICE_EQUIVALENT: "at list price, used on a subscription",
     CostKind.ENDPOINT_PRICE: "by the endpoint's prices",
     CostKind.UNKNOWN: "of unknown money",
 }

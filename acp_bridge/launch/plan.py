@@ -13,18 +13,13 @@ from acp_bridge.launch.channels import Action, Channels, LaunchForm, SettingsPin
 from acp_bridge.launch.credentials import Credential, oauth_token
 from acp_bridge.launch.gate import merge_settings
 from acp_bridge.launch.settings_files import Survey
-from acp_bridge.modes import BillingMode, Bucket, CredentialClass
+from acp_bridge.modes import BillingMode, CredentialClass
 
 __all__ = ["LaunchPlan", "Removal", "make_plan", "merge_settings"]
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 NO_AUTH = "no-auth"
 _RUN_SLOTS = ("$empty_folder", "$launcher", "$shell_file", "$search_path")
-_BUCKETS = {
-    BillingMode.API_KEY: Bucket.API,
-    BillingMode.SUBSCRIPTION: Bucket.PLAN_LIMITS,
-    BillingMode.ENDPOINT: Bucket.ENDPOINT,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,6 @@ class LaunchPlan:
         mode: the billing mode.
         form: the form of credential: ``login``, ``oauth_token``, ``api_key``, ``bearer``…
         credential_class: what every model request has to carry.
-        bucket: what is expected to be charged.
         upstream: the base URL model requests go to; None for Anthropic's own.
         agent_environment: the environment of the adapter, without what depends on the run's folder
             (`acp_bridge.launch.launcher.Launcher.environment` is complete); may hold secrets.
@@ -64,7 +58,6 @@ class LaunchPlan:
     mode: BillingMode
     form: str
     credential_class: CredentialClass
-    bucket: Bucket
     upstream: str | None = field(repr=False)
     agent_environment: Mapping[str, str] = field(repr=False)
     pins: Mapping[str, Any] = field(repr=False)
@@ -141,7 +134,6 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
         mode=mode,
         form=launch.form,
         credential_class=launch.credential_class,
-        bucket=_BUCKETS[mode],
         upstream=upstream,
         agent_environment={**kept, **own, **sets, **channels.adapter_sets},
         pins=_pins(channels, sets, own_pins, secrets, asked_for),

@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from acp_bridge.ledger.schema import MIGRATIONS, migrate, version_of
 BUSY_SECONDS = 1.0
 """How long one attempt waits for a lock that another process holds."""
 
+_AGAIN_SECONDS = 0.02
 _WAL_KEPT_BYTES = 16 * 1024 * 1024
 _PRIMARY_CODE = 0xFF  # the rest of an extended SQLite result code is detail
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -78,6 +80,18 @@ def open_for_writing(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlit
     Raises:
         LedgerError: it cannot be opened, or a newer version wrote it.
     """
+    give_up = time.monotonic() + busy_seconds
+    while True:
+        try:
+            return _open_writer(path, busy_seconds)
+        except LedgerError as error:
+            # Of several that begin a ledger at the same time, SQLite tells some so at once.
+            if not error.is_busy or time.monotonic() >= give_up:
+                raise
+        time.sleep(_AGAIN_SECONDS)
+
+
+def _open_writer(path: Path, busy_seconds: float) -> sqlite3.Connection:
     try:
         _create_private(path)
         _refuse_read_only(path)

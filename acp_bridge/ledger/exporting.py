@@ -235,6 +235,7 @@ def back_up(path: Path, into: Path) -> None:
         raise ConfigurationError(
             f"there is no ledger at {path}", hint="a ledger is begun with the first run"
         )
+    refuse_ledger(into, path)
     with closing(source), new_file(into) as temporary:
         try:
             # A copy waits without end for a lock, which nobody can take while this is open.
@@ -251,6 +252,18 @@ def back_up(path: Path, into: Path) -> None:
                 f"the ledger {path} is damaged, and so would be its backup: {found}",
                 hint="`acp-bridge ledger verify` tells more; use an earlier backup",
             )
+
+
+def refuse_ledger(file: Path, ledger: Path) -> None:
+    """Refuse to write to the ledger, or beside it under a name that SQLite gives its files.
+
+    Raises:
+        ConfigurationError: the file is one of them.
+    """
+    own = os.path.realpath(ledger)
+    names = [own + ending for ending in ("", "-wal", "-shm", "-journal")]
+    if os.path.realpath(file) in names:
+        raise ConfigurationError(f"{file} is the ledger's own", hint="name another file")
 
 
 @contextmanager
@@ -279,6 +292,7 @@ def new_file(path: Path, *, force: bool = False) -> Iterator[Path]:
         _to_disk(temporary)
         _refuse_present(path, force=force)
         temporary.replace(path)
+        _to_disk(path.absolute().parent)
     except OSError as exc:
         raise _unwritable(path, exc) from exc
     finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from acp_bridge.errors import ConfigurationError
 from acp_bridge.ledger.database import LedgerError, explained, open_for_reading, open_for_writing
-from acp_bridge.ledger.exporting import Condition, Format, Part, export, new_file
+from acp_bridge.ledger.exporting import Condition, Format, Part, export, new_file, refuse_ledger
 from acp_bridge.ledger.schema import QUARTER
 from acp_bridge.ledger.storing import micros, time_of
 
@@ -98,6 +98,8 @@ class Pruning:
             ConfigurationError: some of it may not go yet, or the export cannot be written;
                 likewise.
         """
+        if into is not None:
+            refuse_ledger(into, self._path)
         with self._translated(), closing(open_for_writing(self._path)) as connection:
             if into is None:
                 with _transaction(connection, "BEGIN", "ROLLBACK"):

@@ -171,7 +171,10 @@ class Ledger:
         with self._translated():
             cursor = self._connection.cursor()
             cursor.row_factory = sqlite3.Row
-            return cursor.execute(sql, bound).fetchall()
+            try:
+                return cursor.execute(sql, bound).fetchall()
+            except UnicodeEncodeError:  # half a surrogate pair: nothing can be stored under it
+                return []
 
     @contextmanager
     def _snapshot(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:

@@ -1,11 +1,9 @@
 """What receipts ask of the ledger: which sessions there were, and what was used in one of them."""
 
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from acp_bridge.ledger.queries import Ledger
 from acp_bridge.ledger.report import GroupKey, Report, RowSum
@@ -97,12 +95,6 @@ class ReceiptLedger(Ledger):
     def _owners(self, condition: str, wanted: str) -> list[str]:
         sql = f"SELECT DISTINCT {_OWNER} FROM sessions WHERE {condition} ORDER BY 1"  # noqa: S608 - own names
         return [owner for (owner,) in self._rows(sql, [wanted])]
-
-    def _rows(self, sql: str, bound: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        try:
-            return super()._rows(sql, bound)
-        except UnicodeEncodeError:  # half a surrogate pair: nothing can be stored under it
-            return []
 
 
 def _begins(column: str) -> str:

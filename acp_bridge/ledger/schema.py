@@ -1,7 +1,8 @@
 """The ledger's tables, as an ordered list of migrations counted by ``PRAGMA user_version``.
 
 Times are integer microseconds since the epoch (UTC), money is integer micro-dollars, what is
-unknown is NULL. Nothing updates or deletes a row of ``usage``.
+unknown is NULL. Nothing updates a row of ``usage``, and nothing but
+`acp_bridge.ledger.pruning` deletes one.
 
 ``charges``, ``kinds`` and ``places`` hold the words that many entries share, so that ``usage`` and
 the sums over it store and compare small integers; the view ``entries`` shows each entry with all

@@ -77,7 +77,7 @@ def places(share: Share) -> tuple[str, list[str | int]]:
     if share.project is not None:
         below = _below(share.project)
         conditions.append("(project = ? OR substr(project, 1, ?) = ?)")
-        bound += [share.project, len(below), below]
+        bound += [below.rstrip("/") or "/", len(below), below]
     if not conditions:
         return "", []
     return f" AND t.place_id IN (SELECT id FROM places WHERE {' AND '.join(conditions)})", bound  # noqa: S608 - own names
@@ -124,7 +124,8 @@ def reserves(share: Share, row: ReservationRow, since: int) -> bool:
     )
     if elsewhere or other:
         return False
-    return share.mode in (None, row.mode) and share.bucket in (None, row.bucket)
+    any_bucket = row.bucket is Bucket.UNKNOWN
+    return share.mode in (None, row.mode) and (share.bucket in (None, row.bucket) or any_bucket)
 
 
 def amounts_of(share: Share, row: ReservationRow) -> Amounts:

@@ -71,6 +71,7 @@ class Spending:
         self._last_id = 0
         self._oldest: tuple[int, str] | None = None
         self._kept: OrderedDict[Share, _Kept] = OrderedDict()
+        self.holders: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +133,7 @@ class Spending:
     def _spent(self, shares: Sequence[Share]) -> list[Spent]:
         self._keep_up()
         reserved = list(read_reservations(self._connection))
+        self.holders = frozenset(one.run_id for one in reserved)
         return [self._of(share, reserved) for share in shares]
 
     def _of(self, share: Share, reserved: Sequence[ReservationRow]) -> Spent:

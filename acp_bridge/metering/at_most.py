@@ -24,14 +24,14 @@ class AtMost:
 
     Attributes:
         tokens: of all kinds.
-        cost: at the dearest of the prices that its prompt may have; unknown where none is known.
+        cost: at the dearest of the prices that its prompt may have; unknown where one of them is.
     """
 
     tokens: int
     cost: Cost
 
 
-def at_most(request: ModelRequest, prices: Prices, at: datetime) -> AtMost:
+def at_most(request: ModelRequest, prices: Prices | None, at: datetime) -> AtMost:
     """The bounds of a request.
 
     Args:
@@ -42,6 +42,8 @@ def at_most(request: ModelRequest, prices: Prices, at: datetime) -> AtMost:
     prompt = min(request.size, LONGEST_PROMPT)
     answer = LONGEST_ANSWER if request.max_tokens is None else request.max_tokens
     answer = min(answer, LONGEST_ANSWER)
+    if prices is None:
+        return AtMost(prompt + answer, Cost(None, why="nobody knows what it costs here"))
     costs = [
         prices.cost_of(
             request.model,
@@ -56,6 +58,5 @@ def at_most(request: ModelRequest, prices: Prices, at: datetime) -> AtMost:
             Tokens(cache_write_1h=prompt, output=answer),
         )
     ]
-    return AtMost(
-        prompt + answer, max(costs, key=lambda cost: -1 if cost.usd is None else cost.usd)
-    )
+    unknown = next((cost for cost in costs if cost.usd is None), None)
+    return AtMost(prompt + answer, unknown or max(costs, key=lambda cost: cost.usd or 0))

@@ -96,6 +96,11 @@ class EndpointPrices:
         # Sorting keeps the user's order among names of the same length.
         self._asked = sorted(asked, key=lambda one: (len(one.pieces) > 1, -one.length))
 
+    @property
+    def also_as_asked(self) -> bool:
+        """A gateway may name the model behind the one that it sells, and that has the price."""
+        return True
+
     def cost_micros(
         self, model: str | None, tokens: Tokens, at: datetime, **terms: Unpack[Terms]
     ) -> int | None:

@@ -59,7 +59,8 @@ def read_limit_event(message: bytes) -> RateLimits | None:
     except _CANNOT:
         return None
     claim = info.rate_limit_type
-    uses_overage = True in (info.is_using_overage, info.overage_in_use)
+    told = info.overage_in_use
+    uses_overage = info.is_using_overage is True if told is None else told
     if claim is None and not uses_overage:
         return None
     windows = dict(list(info.unified_windows.items())[:_MOST_WINDOWS])
@@ -75,7 +76,7 @@ def read_limit_event(message: bytes) -> RateLimits | None:
         claim=claim,
         windows=tuple(_window(name, of) for name, of in sorted(windows.items())),
         overage_status=info.overage_status,
-        overage_in_use=True if uses_overage else None,
+        overage_in_use=True if uses_overage else told,
         overage_disabled_reason=info.overage_disabled_reason,
         overage_resets_at=from_seconds(info.overage_resets_at or overage.resets_at),
         overage_utilization=overage.utilization,

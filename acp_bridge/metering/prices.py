@@ -128,6 +128,10 @@ class Terms(TypedDict, total=False):
 class Prices(Protocol):
     """Whatever prices API requests: the list prices, or an endpoint's own."""
 
+    @property
+    def also_as_asked(self) -> bool:
+        """Whether the name that was asked for counts where the one that answered has no price."""
+
     def cost_micros(
         self, model: str | None, tokens: Tokens, at: datetime, **terms: Unpack[Terms]
     ) -> int | None:
@@ -172,6 +176,11 @@ class PriceTable:
             ConfigurationError: it is wrong; the message names the place.
         """
         return cls(read_price_list(document, origin=origin))
+
+    @property
+    def also_as_asked(self) -> bool:
+        """The list knows models by their own names; another name's price would be a guess."""
+        return False
 
     @property
     def source(self) -> Source:

@@ -92,10 +92,12 @@ def entries_of(
     )
     side = (answer.side_usage if answer else None) or ()
     beside = [_beside(own, one, place) for place, one in enumerate(side, 1)]
-    return [_priced(one, answer, prices) for one in (own, *beside)]
+    return [_priced(one, answer, prices, request.model) for one in (own, *beside)]
 
 
-def _priced(entry: UsageEntry, answer: SeenAnswer | None, prices: Prices | None) -> UsageEntry:
+def _priced(
+    entry: UsageEntry, answer: SeenAnswer | None, prices: Prices | None, asked: str | None
+) -> UsageEntry:
     if prices is None or answer is None or entry.tokens is None:
         return entry
     terms = Terms(
@@ -106,6 +108,8 @@ def _priced(entry: UsageEntry, answer: SeenAnswer | None, prices: Prices | None)
         server_tools=dict(answer.server_tools or ()) if entry.requests else {},
     )
     cost = prices.cost_micros(entry.model, entry.tokens, entry.at, **terms)
+    if cost is None and prices.also_as_asked:
+        cost = prices.cost_micros(asked, entry.tokens, entry.at, **terms)
     return replace(entry, cost_micros=cost)
 
 

@@ -317,7 +317,8 @@ def _whole(value: object, key: str) -> int:
 def _text(value: object, key: str) -> str:
     if not isinstance(value, str) or not value:
         raise ConfigurationError(
-            f"{key} must be text, not {_shown(value)}", hint="write it in quotes"
+            f"{key} must be text, not {_shown(value)}",
+            hint="write a name in quotes, or leave the key out",
         )
     return value
 

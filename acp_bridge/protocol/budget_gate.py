@@ -19,7 +19,7 @@ LOOK_AGAIN_SECONDS = 30.0
 """How long a held prompt waits until it is looked at again without having been called."""
 
 Answered = Callable[[Refuse | None], None]
-Ask = Callable[[str | None, Answered], None]
+Ask = Callable[[str | None, str, Answered], None]
 
 
 class BudgetGate(Interceptor):
@@ -27,9 +27,9 @@ class BudgetGate(Interceptor):
 
     Args:
         mode: named in answers.
-        ask: starts to ask for a session of the client (None if unknown) and returns at once; what
-            it is given is called with the refusal, or with None where the prompt may go on. Then
-            the relay is to judge anew what it holds.
+        ask: starts to ask for a session of the client (None if unknown) and a method, and returns
+            at once; what it is given is called with the refusal, or with None where the prompt may
+            go on. Then the relay is to judge anew what it holds.
         stopped: takes the refusal that ended a session's running turn; None if there was none.
     """
 
@@ -50,7 +50,7 @@ class BudgetGate(Interceptor):
         question = self._asked
         if question is None or question.message != (message.raw_id, message.method):
             question = self._asked = _Question((message.raw_id, str(message.method)))
-            self._ask(sessions.session_of(message), question.answered)
+            self._ask(sessions.session_of(message), str(message.method), question.answered)
         if question.is_open:
             return Hold(now + LOOK_AGAIN_SECONDS)
         self._asked = None

@@ -128,6 +128,7 @@ class FromClient:
                     self._conversation.refuse(message, refused, out)
                     return True
                 case Hold(until):
+                    out.record(*facts)  # whoever noted them does not note them again
                     self.deadline = until
                     return False
                 case Rewrite(member, value, noted):

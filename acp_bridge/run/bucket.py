@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from acp_bridge.metering.limit_events import read_limit_event
 from acp_bridge.metering.usage import Source, State, UsageEntry
 from acp_bridge.metering.wire_limits import RateLimits
-from acp_bridge.modes import BillingMode, Bucket, CredentialClass
+from acp_bridge.modes import CLASS_OF_MODE, Bucket, CredentialClass
 from acp_bridge.policy.surface import Surface
 from acp_bridge.run.limits import Limits, LimitsSource, WindowReading
 
@@ -31,11 +31,6 @@ EVENT_LAG = timedelta(seconds=1)
 KEPT_CHANGES = 64
 _ERROR = 400
 _ALLOWED = ("allowed", "allowed_warning")
-_CLASSES = {
-    BillingMode.API_KEY: CredentialClass.API_KEY,
-    BillingMode.SUBSCRIPTION: CredentialClass.SUBSCRIPTION_OAUTH,
-    BillingMode.ENDPOINT: CredentialClass.ENDPOINT_CREDENTIAL,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +207,20 @@ def draws_on_overage(limits: RateLimits, *, served: bool) -> bool | None:
     return None
 
 
-def bucket_in_force(settings: "Settings", config: Path, started_at: datetime) -> BucketInForce:
+def bucket_in_force(
+    settings: "Settings",
+    config: Path,
+    started_at: datetime,
+    *,
+    surface: Surface = Surface.AGENT_SDK,
+) -> BucketInForce:
     """The bucket of a run that begins, by the shipped policy and the user's own. Reads files.
 
     Args:
         settings: of the run.
         config: the user's configuration file; a policy of the user's own is beside it.
         started_at: when the run begins. Aware.
+        surface: what kind of program asks; an adapter is the Agent SDK.
 
     Raises:
         ConfigurationError: a policy file is wrong.
@@ -230,8 +232,8 @@ def bucket_in_force(settings: "Settings", config: Path, started_at: datetime) ->
     from acp_bridge.policy.billing import Question  # noqa: PLC0415 - as above
 
     question = Question(
-        credential_class=_CLASSES[settings.mode],
-        surface=Surface.AGENT_SDK,
+        credential_class=CLASS_OF_MODE[settings.mode],
+        surface=surface,
         plan=settings.plan,
         on=started_at.astimezone().date(),
     )

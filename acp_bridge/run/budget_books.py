@@ -119,6 +119,11 @@ class BudgetBooks:
             self.close()
             raise
 
+    @property
+    def holders(self) -> frozenset[str]:
+        """The runs that had something reserved when a budget was last asked for."""
+        return frozenset() if self._opened is None else self._opened.holders
+
     def reservations(self) -> list[ReservationRow]:
         """All that is reserved, oldest first."""
         return self._spending().reservations()

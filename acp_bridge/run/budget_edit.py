@@ -127,7 +127,9 @@ def remove_budget(text: str, name: str, *, origin: str) -> str:
 
 def unknown_budget(name: str, known: list[str], origin: str) -> ConfigurationError:
     """That there is no budget of a name, and which there are."""
-    hint = f"there are {', '.join(known)}" if known else "set one: acp-bridge budget set --help"
+    hint = (
+        f"the budgets are {', '.join(known)}" if known else "set one: acp-bridge budget set --help"
+    )
     return ConfigurationError(f"{origin} has no budget {name!r}", hint=hint)
 
 

@@ -1,6 +1,7 @@
 """The budgets that a user set, and those that a plan brings along."""
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from datetime import date, tzinfo
 from pathlib import Path
@@ -27,6 +28,11 @@ def users_budgets(settings: Settings, *, zone: tzinfo | None = None) -> tuple[Bu
     return _read(settings.tables, settings.config_file, zone)
 
 
+_Stamp = tuple[int, int, int]
+"""Which file it is, its size, and when it was changed last (nanoseconds)."""
+_EMPTY_FOR_NS = 2_000_000_000
+
+
 class BudgetFile:
     """The budgets in the user's file, read anew when it has changed: who raises one, waits no more.
 
@@ -50,12 +56,12 @@ class BudgetFile:
     def current(self) -> tuple[Budget, ...]:
         """The budgets as of now. Blocks."""
         stamp = _stamp(self._path)
-        if stamp != self._stamp:
-            self._stamp = stamp
+        if stamp is not None and stamp != self._stamp and not _is_being_written(stamp):
             try:
                 self._budgets = _read(read_tables(self._path), self._path, None)
             except ConfigurationError as error:
                 self._failed(error)
+            self._stamp = stamp
         return self._budgets
 
 
@@ -90,7 +96,13 @@ def _read(tables: Mapping[str, Any], path: Path, zone: tzinfo | None) -> tuple[B
     return read_budgets(written, origin=str(path), default_zone=zone or LocalZone())
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _is_being_written(stamp: _Stamp) -> bool:
+    """Whether it is empty and was changed just now: an editor may write it in two steps."""
+    _, size, changed_ns = stamp
+    return size == 0 and time.time_ns() - changed_ns < _EMPTY_FOR_NS
+
+
+def _stamp(path: Path) -> _Stamp | None:
     try:
         found = path.stat()
     except OSError:

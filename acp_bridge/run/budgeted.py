@@ -76,6 +76,7 @@ class BudgetedRun:
         self._budgets = RunBudgets(
             lambda: (*file.current(), *pools),
             BudgetBooks(ledger_path(preparation.settings.state_dir)),
+            BudgetBooks(ledger_path(preparation.settings.state_dir)),
             Counted(
                 run=record.row(),
                 sessions=metered.sessions,
@@ -118,11 +119,15 @@ class BudgetedRun:
                 with anyio.CancelScope(shield=True):
                     await self._budgets.close()
 
-    def _ask(self, session_id: str | None, answered: Answered) -> None:
-        self._tasks.start_soon(self._answer, session_id, answered)
+    def _ask(self, session_id: str | None, method: str, answered: Answered) -> None:
+        self._tasks.start_soon(self._answer, session_id, method, answered)
 
-    async def _answer(self, session_id: str | None, answered: Answered) -> None:
-        answered(await self._budgets.before_prompt(session_id))
+    async def _answer(self, session_id: str | None, method: str, answered: Answered) -> None:
+        answered(
+            await self._budgets.before_prompt(
+                session_id, begins_turn=method == names.SESSION_PROMPT
+            )
+        )
         self._relay.resume()
 
     def _unreadable(self, error: ConfigurationError) -> None:

@@ -4,7 +4,7 @@ Nothing here blocks the stream: the ledger is asked in a worker thread, one ques
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from typing import TypeVar
@@ -34,36 +34,26 @@ from acp_bridge.policy.budgets import (
     Verdict,
 )
 from acp_bridge.protocol.decisions import Refuse
-from acp_bridge.protocol.facts import Fact, PromptEnded, PromptStarted, SessionOpened
+from acp_bridge.protocol.facts import Fact, PromptEnded, PromptStarted, Refused, SessionOpened
+from acp_bridge.protocol.names import SPENDING
 from acp_bridge.run.budget_books import BudgetBooks
 from acp_bridge.run.budget_refusals import ending, held_by_the_dead, refusal, uncountable
+from acp_bridge.run.budget_turns import LATE, BudgetTurns
 from acp_bridge.run.sessions import RunSessions
 from acp_bridge.run.spenders import Spenders
 
 LONGEST_WAIT_SECONDS = 240.0
 """How long a request waits for room that others have reserved: Claude Code gives up after 300 s."""
+LONGEST_BUSY_SECONDS = 10.0
+"""How long it waits for a ledger that another program holds."""
 _FIRST_LOOK_SECONDS = 0.05
 _LONGEST_LOOK_SECONDS = 1.0
 _SETTLING_SECONDS = 0.1
 """How long after something was counted it is in the ledger, by and large."""
 
-FIRST_TURN_TOKENS = 100_000
-FIRST_TURN_MICROS = 250_000
-"""What a turn is taken to use where no guard counts its requests, until one was dearer."""
-
 _NO_TURN_ENDS = frozenset({AskedBy.TITLE, AskedBy.SUGGESTION, AskedBy.SUBAGENT, AskedBy.COUNT})
 
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class _Turn:
-    """A turn under way, and what of it was counted so far."""
-
-    reservation: str | None = None
-    requests: int = 0
-    tokens: int = 0
-    cost_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +101,8 @@ class RunBudgets:
 
     Args:
         budgets: gives those that may concern it, as of now; asked in a worker thread.
-        books: asks the ledger.
+        books: asks the ledger before requests.
+        prompts_books: the same before prompts, which hold the client's stream and cannot queue.
         counted: what the run counts with.
         stops: who is told.
     """
@@ -120,6 +111,7 @@ class RunBudgets:
         self,
         budgets: Callable[[], Sequence[Budget]],
         books: BudgetBooks,
+        prompts_books: BudgetBooks,
         counted: Counted,
         stops: Stops,
     ) -> None:
@@ -129,16 +121,18 @@ class RunBudgets:
         self._run = counted.run
         self._counted = counted
         self._stops = stops
-        self._one_at_a_time = anyio.Lock()
+        self._one_at_a_time = {one: anyio.Lock() for one in (books, prompts_books)}
+        self._prompts_books = prompts_books
         self._numbers = count(1)
         self._spenders = Spenders(counted.run.mode, counted.bucket, counted.sessions)
-        self._turns: dict[str | None, _Turn] = {}
-        self._dearest = _Turn(None, 1, FIRST_TURN_TOKENS, FIRST_TURN_MICROS)
+        self._turns = BudgetTurns(self._release)
         self._stopped: dict[str | None, Refuse] = {}
         self._told: frozenset[Crossing] = frozenset()
         self._news = anyio.Event()
 
-    async def before_prompt(self, client_session_id: str | None) -> Refuse | None:
+    async def before_prompt(
+        self, client_session_id: str | None, *, begins_turn: bool = True
+    ) -> Refuse | None:
         """Whether a session of the client may begin a turn; if not, why.
 
         Without a guard the turn is reserved as a whole, by what the dearest so far has used.
@@ -148,10 +142,10 @@ class RunBudgets:
             if not health.ok:
                 return uncountable(health.reason, health.hint)
         spender = self._spenders.of_client(client_session_id)
-        running = self._turns.get(client_session_id)
-        held = running is not None and running.reservation is not None
+        self.tick()
+        self._turns.drop_admitted()  # it was refused after all, or did not begin a turn
         reservation = None
-        if not self._counted.guarded and not held:
+        if begins_turn and not self._counted.guarded:
             reservation = self._turn_reservation(client_session_id, spender)
         try:
             verdict = await self._admit(
@@ -159,14 +153,16 @@ class RunBudgets:
                 reservation=reservation,
                 # Which models it will ask is not known yet; each of its requests is asked for.
                 of_models=not self._counted.guarded,
+                # The client's stream stands still meanwhile: not behind requests that queue.
+                books=self._prompts_books,
             )
         except LedgerError as error:
             return self._failed(error, spender)
         if isinstance(verdict, Stop) and not (verdict.waits and self._counted.guarded):
-            return refusal(await self._explained(verdict))
+            return refusal(verdict)
         self._tell(verdict)
         if reservation is not None:
-            self._turns[client_session_id] = _Turn(reservation.reservation_id)
+            self._turns.admit(client_session_id, reservation.reservation_id)
         return None
 
     async def before_request(self, request: ModelRequest, reservation_id: str) -> None:
@@ -175,17 +171,16 @@ class RunBudgets:
         Raises:
             RefusedError: it may not be sent.
         """
-        waited, look = 0.0, _FIRST_LOOK_SECONDS
+        began, look = anyio.current_time(), _FIRST_LOOK_SECONDS
         while True:
-            verdict = await self._ask_for(request, reservation_id)
+            verdict = await self._ask_for(request, reservation_id, began + LONGEST_BUSY_SECONDS)
             if isinstance(verdict, Allow):
                 self._tell(verdict)
                 return
-            verdict = await self._explained(verdict)
-            if not verdict.waits or waited >= LONGEST_WAIT_SECONDS:
+            is_late = anyio.current_time() >= began + LONGEST_WAIT_SECONDS
+            if verdict is not None and (is_late or not verdict.waits):
                 self._refuse(request, refusal(verdict))
             await anyio.sleep(look)
-            waited += look
             look = min(2 * look, _LONGEST_LOOK_SECONDS)
 
     def stopped(self, client_session_id: str | None) -> Refuse | None:
@@ -198,51 +193,57 @@ class RunBudgets:
             case SessionOpened():
                 self._spenders.opened(fact)
             case PromptStarted(session_id):
-                self._turns.setdefault(session_id, _Turn())
+                self._turns.begin(session_id)
                 self._stopped.pop(session_id, None)
             case PromptEnded(session_id):
-                self._end(self._turns.pop(session_id, None))
+                self._turns.end(session_id, self._counted.clock())
+                self._news.set()
+            case Refused(method) if method in SPENDING:
+                self._turns.drop_admitted()
             case _:
                 pass
 
     def spent(self, row: SpentRow) -> None:
         """Take an entry on its way to the ledger; returns at once."""
-        entry = row.entry
-        client = self._counted.sessions.client_of(entry.session_id)
-        turn = self._turns.get(client)
-        if turn is not None:
-            turn.requests += entry.requests or 0
-            turn.tokens += entry.tokens.total if entry.tokens else 0
-            turn.cost_micros += entry.cost_micros or 0
+        client = self._counted.sessions.client_of(row.entry.session_id)
+        self._turns.count(client, row.entry)
         self._spenders.spent(row)
         self._news.set()
+
+    def tick(self) -> None:
+        """Let time pass: turns that ended a while ago hold nothing any more."""
+        self._turns.release_ended(self._counted.clock())
 
     async def watch(self) -> None:
         """Tell what is crossed while turns run, and end the turns that a budget is to end."""
         while True:
-            await self._news.wait()
-            self._news = anyio.Event()
-            await anyio.sleep(_SETTLING_SECONDS)
-            for client_session_id in list(self._turns) or [None]:
-                await self._look_at(client_session_id)
-            if self._counted.writer.health.waiting:
-                self._news.set()
+            wait = LATE.total_seconds() / 4 if self._turns.are_ending else None
+            with anyio.move_on_after(wait):
+                await self._news.wait()
+            self.tick()
+            if self._news.is_set():
+                self._news = anyio.Event()
+                await anyio.sleep(_SETTLING_SECONDS)
+                for client_session_id in self._turns.sessions or [None]:
+                    await self._look_at(client_session_id)
+                if self._counted.writer.health.waiting:
+                    self._news.set()
 
     async def close(self) -> None:
         """Close the books; what is still reserved is released by whoever settles the run."""
-        await self._in_thread(self._books.close)
+        for books in self._one_at_a_time:
+            await self._in_thread(books, books.close)
 
-    async def _explained(self, stop: Stop) -> Stop:
-        """Whether it is worth waiting for what is reserved: a run that was killed gives no news."""
-        if not stop.waits:
-            return stop
-        try:
-            reserved = await self._in_thread(self._books.reservations)
-        except LedgerError:
-            return stop
-        if any(map(self._counted.is_alive, {one.run_id for one in reserved})):
-            return stop
-        return held_by_the_dead(stop)
+    def _explained(self, verdict: Verdict, holders: Collection[str]) -> Verdict:
+        """Whether it is worth waiting for what is reserved: a run that was killed gives no news.
+
+        In the worker thread, by what the same transaction saw: what was released since is no sign.
+        """
+        if not isinstance(verdict, Stop) or not verdict.waits:
+            return verdict
+        if any(map(self._counted.is_alive, holders)):
+            return verdict
+        return held_by_the_dead(verdict)
 
     async def _look_at(self, client_session_id: str | None) -> None:
         spender = self._spenders.of_client(client_session_id)
@@ -254,7 +255,7 @@ class RunBudgets:
             return self._books.standings(concerned, spender, at) if concerned else []
 
         try:
-            standings = await self._in_thread(look)
+            standings = await self._in_thread(self._books, look)
         except LedgerError:
             return  # the next prompt or request says so
         crossed = [one for one in standings if one.level is not Level.OK]
@@ -262,15 +263,17 @@ class RunBudgets:
         self._tell(Allow(new, frozenset(one.crossing for one in crossed)))
         for one in crossed:
             ends = one.level is Level.REACHED and one.budget.action is Action.CANCEL
-            if ends and client_session_id is not None and client_session_id in self._turns:
+            if ends and client_session_id is not None and self._turns.runs_in(client_session_id):
                 self._stops.stop(ending(one), (client_session_id,))
 
-    async def _ask_for(self, request: ModelRequest, reservation_id: str) -> Verdict:
+    async def _ask_for(
+        self, request: ModelRequest, reservation_id: str, busy_until: float
+    ) -> Verdict | None:
+        """The verdict on a request; None while another program holds the ledger, up to a time."""
         counted, at = self._counted, self._counted.clock()
         spender = self._spenders.of_request(request)
         prices = counted.prices()
-        bound = None if prices is None else at_most(request, prices, at)
-        unpriced = "nobody knows what it costs here" if bound is None else bound.cost.why
+        bound = at_most(request, prices, at)
         reservation = ReservationRow(
             reservation_id=reservation_id,
             run_id=self._run.run_id,
@@ -281,12 +284,14 @@ class RunBudgets:
             cost_kind=MONEY_OF_MODE[spender.mode],
             project=spender.project,
             model=request.model,
-            tokens=0 if bound is None else bound.tokens,
-            cost_micros=None if bound is None else bound.cost.micros,
+            tokens=bound.tokens,
+            cost_micros=bound.cost.micros,
         )
         try:
-            return await self._admit(spender, unpriced=unpriced, reservation=reservation)
+            return await self._admit(spender, unpriced=bound.cost.why, reservation=reservation)
         except LedgerError as error:
+            if error.is_busy and anyio.current_time() < busy_until:
+                return None
             refused = self._failed(error, spender)
             if refused is not None:
                 self._refuse(request, refused)
@@ -299,22 +304,27 @@ class RunBudgets:
         unpriced: str | None = None,
         reservation: ReservationRow | None = None,
         of_models: bool = True,
+        books: BudgetBooks | None = None,
     ) -> Verdict:
+        books = books or self._books
+
         def ask() -> Verdict:
             self._latest = self._budgets()
-            return self._books.admit(
+            at = self._counted.clock()
+            verdict = books.admit(
                 [one for one in self._latest if of_models or one.scope.model is None],
                 spender,
-                self._counted.clock(),
+                at,
                 unpriced=unpriced,
-                reservation=reservation,
+                reservation=None if reservation is None else replace(reservation, at=at),
                 told=self._told,
             )
+            return self._explained(verdict, books.holders)
 
-        return await self._in_thread(ask)
+        return await self._in_thread(books, ask)
 
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        async with self._one_at_a_time:
+    async def _in_thread(self, books: BudgetBooks, work: Callable[[], _T]) -> _T:
+        async with self._one_at_a_time[books]:
             return await anyio.to_thread.run_sync(work)
 
     def _tell(self, verdict: Verdict) -> None:
@@ -326,7 +336,7 @@ class RunBudgets:
     def _refuse(self, request: ModelRequest, refused: Refuse) -> None:
         if request.asked_by not in _NO_TURN_ENDS:
             client = self._counted.sessions.client_of(request.session_id)
-            if client in self._turns:
+            if self._turns.runs_in(client):
                 self._stopped[client] = refused
         raise RefusedError(refused.sentence.rstrip("."), hint=refused.hint)
 
@@ -340,7 +350,7 @@ class RunBudgets:
         return uncountable(error.message, error.hint)
 
     def _turn_reservation(self, client_session_id: str | None, spender: Spender) -> ReservationRow:
-        dearest = self._dearest
+        dearest = self._turns.dearest
         return ReservationRow(
             reservation_id=f"{self._run.run_id}:turn:{next(self._numbers)}",
             run_id=self._run.run_id,
@@ -356,16 +366,7 @@ class RunBudgets:
             cost_micros=dearest.cost_micros,
         )
 
-    def _end(self, turn: _Turn | None) -> None:
-        if turn is not None:
-            dearest = self._dearest
-            dearest.requests = max(dearest.requests, turn.requests)
-            dearest.tokens = max(dearest.tokens, turn.tokens)
-            dearest.cost_micros = max(dearest.cost_micros, turn.cost_micros)
-            self._drop(turn)
-
-    def _drop(self, turn: _Turn | None) -> None:
-        if turn is not None and turn.reservation is not None:
-            self._counted.writer.record(
-                Released(run_id=self._run.run_id, reservation_id=turn.reservation)
-            )
+    def _release(self, reservation_id: str) -> None:
+        self._counted.writer.record(
+            Released(run_id=self._run.run_id, reservation_id=reservation_id)
+        )

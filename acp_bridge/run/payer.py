@@ -7,13 +7,8 @@ from acp_bridge.ledger.records import RunRow, SpentRow
 from acp_bridge.metering.prices import Prices
 from acp_bridge.metering.usage import CostKind, Source, State, UsageEntry
 from acp_bridge.modes import BillingMode, Bucket, CredentialClass
+from acp_bridge.policy.budgets import MONEY_OF_MODE
 from acp_bridge.policy.surface import Surface
-
-COST_KINDS = {
-    BillingMode.API_KEY: CostKind.BILLED_ESTIMATE,
-    BillingMode.SUBSCRIPTION: CostKind.LIST_PRICE_EQUIVALENT,
-    BillingMode.ENDPOINT: CostKind.ENDPOINT_PRICE,
-}
 
 
 def in_its_money(
@@ -66,7 +61,7 @@ class Payer:
         """The payer of a run; unknown where the bridge guarantees nothing."""
         if not guaranteed:
             return cls(run.mode, CredentialClass.UNKNOWN, Bucket.UNKNOWN, CostKind.UNKNOWN)
-        kind, version = COST_KINDS[run.mode], run.policy_version
+        kind, version = MONEY_OF_MODE[run.mode], run.policy_version
         return cls(run.mode, run.credential_class, run.bucket, kind, version)
 
     def spent(

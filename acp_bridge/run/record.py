@@ -96,7 +96,7 @@ class RunRecord:
             pid=os.getpid(),
             mode=plan.mode,
             credential_class=plan.credential_class,
-            bucket=plan.bucket,
+            bucket=Bucket.UNKNOWN,
             guard=preparation.guard,
             clock=lambda: datetime.now(UTC),
             wall_time=preparation.wall_time,

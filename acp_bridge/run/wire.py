@@ -171,6 +171,9 @@ class WatchedExchange:
             # Named before it is made: whoever gives up meanwhile gives it back.
             self._reservation = self._watch.reservation(self._number)
             await admit(self._request, self._reservation)
+            # What waited for room is sent now: its cost belongs where its reservation does.
+            self._began_at = self._watch.clock()
+            self._began = time.monotonic()
 
     def response(self, status: int, headers: HeaderPairs) -> None:
         """The head of the answer."""

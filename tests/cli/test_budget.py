@@ -235,7 +235,7 @@ def test_one_budget_is_shown_by_its_name(budget: Budget, config: Path) -> None:
     assert [one["name"] for one in budget("show", "other", "--json").document["budgets"]] == [
         "other"
     ]
-    assert_wrong(budget("show", "third"), "no budget 'third'", "there are month, other")
+    assert_wrong(budget("show", "third"), "no budget 'third'", "the budgets are month, other")
 
 
 def test_a_budget_by_session_shows_the_clients_session_that_used_most(

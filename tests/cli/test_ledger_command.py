@@ -5,6 +5,8 @@ import io
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -267,3 +269,34 @@ def test_settings_may_stand_before_and_after_the_action(
     setting = ["--state-dir", str(elsewhere.parent)]
     said = ledger(*setting, "export") if place == "before" else ledger("export", *setting)
     assert said.document["key"] == "a"
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal"])
+def test_nothing_is_written_over_the_ledger_or_the_files_beside_it(
+    path: Path, ledger: Command, ending: str
+) -> None:
+    write(path, spent("a"))
+    own = str(path) + ending
+    assert_wrong(ledger("export", "--output", own, "--force"), "is the ledger's own")
+    if not Path(own).exists():
+        assert_wrong(ledger("backup", own), "is the ledger's own")
+    assert keys(ledger) == ["a"]
+
+
+def test_a_day_before_all_days_is_no_traceback(path: Path, ledger: Command) -> None:
+    write(path, spent("a"))
+    said = ledger("prune", "--before", "0001-01-01")
+    assert said.status in (0, 2)
+    assert "Traceback" not in said.stderr
+
+
+def test_an_output_that_is_full_is_told_in_one_line(path: Path) -> None:
+    write(path, spent("a"))
+    argv = [sys.executable, "-m", "acp_bridge", "ledger", "export"]
+    env = {**os.environ, "ACP_BRIDGE_STATE_DIR": str(path.parent), "ACP_BRIDGE_CONFIG": os.devnull}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(argv, env=env, stdout=full, stderr=subprocess.PIPE, check=False)
+    error, hint = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert error.startswith("error: the output cannot be written: ")
+    assert hint.startswith("hint: ")

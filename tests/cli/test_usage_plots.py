@@ -117,7 +117,7 @@ def test_the_command_draws_each_kind_of_money_apart(path: Path, usage: Usage) ->
     page = usage("--plot").stdout
     billed, listed, unpriced = page.split("\n\nSpent")[0], page, page.splitlines()[-1]
     assert ", estimated bill, USD" in billed.splitlines()[0]
-    assert ", at list price, paid by the plan, USD" in listed
+    assert ", at list price, used on a subscription, USD" in listed
     assert "api  0.0015 USD" in billed
     assert "plan_limits  0.0015 USD" in listed
     assert "extra_usage  0.0015 USD" in listed

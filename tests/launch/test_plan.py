@@ -8,7 +8,7 @@ from acp_bridge.errors import ConfigurationError
 from acp_bridge.launch.credentials import api_key, endpoint_credential
 from acp_bridge.launch.plan import LaunchPlan, Removal, make_plan
 from acp_bridge.launch.settings_files import Finding, Survey
-from acp_bridge.modes import BillingMode, Bucket, CredentialClass
+from acp_bridge.modes import BillingMode, CredentialClass
 from tests.launch.standin import CHANNELS, UPSTREAM, fake_credential
 
 KEY = "sk-ant-api03-FAKE-inherited"
@@ -31,18 +31,17 @@ def plan(
 
 
 @pytest.mark.parametrize(
-    ("mode", "credential_class", "bucket"),
+    ("mode", "credential_class"),
     [
-        (BillingMode.API_KEY, CredentialClass.API_KEY, Bucket.API),
-        (BillingMode.SUBSCRIPTION, CredentialClass.SUBSCRIPTION_OAUTH, Bucket.PLAN_LIMITS),
-        (BillingMode.ENDPOINT, CredentialClass.ENDPOINT_CREDENTIAL, Bucket.ENDPOINT),
+        (BillingMode.API_KEY, CredentialClass.API_KEY),
+        (BillingMode.SUBSCRIPTION, CredentialClass.SUBSCRIPTION_OAUTH),
+        (BillingMode.ENDPOINT, CredentialClass.ENDPOINT_CREDENTIAL),
     ],
 )
-def test_a_mode_expects_its_own_credential_and_bucket(
-    mode: BillingMode, credential_class: CredentialClass, bucket: Bucket
+def test_a_mode_expects_its_own_credential(
+    mode: BillingMode, credential_class: CredentialClass
 ) -> None:
-    decided = plan(mode)
-    assert (decided.credential_class, decided.bucket) == (credential_class, bucket)
+    assert plan(mode).credential_class is credential_class
 
 
 def test_what_was_taken_away_is_told_by_name_and_origin() -> None:

@@ -52,9 +52,16 @@ def test_a_model_without_a_price_has_a_bound_of_tokens_and_the_reason() -> None:
     assert bound.cost.why == "no price is known of 'nobody-knows'"
 
 
-def test_a_model_of_which_only_some_prices_are_known_is_bounded_by_these() -> None:
+def test_a_model_of_which_a_price_is_not_known_has_no_bound_of_money() -> None:
+    """Its answer may have tokens of that kind, which nobody could count."""
     bound = at_most(replace(OPUS, model="claude-2"), PRICES, AT)
-    assert bound.cost.usd == Decimal(8) / 10 + Decimal(24) * 32_000 / 10**6
+    assert (bound.tokens, bound.cost.usd) == (132_000, None)
+    assert bound.cost.why == "no price is known of the cache_write_5m tokens"
+
+
+def test_without_any_prices_tokens_are_bounded_all_the_same() -> None:
+    bound = at_most(OPUS, None, AT)
+    assert (bound.tokens, bound.cost.usd) == (132_000, None)
 
 
 @given(

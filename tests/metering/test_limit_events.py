@@ -62,6 +62,7 @@ def test_the_windows_are_read_by_the_names_that_claude_code_gives_them() -> None
         (OVERAGE, True),
         (OVERAGE | {"overageInUse": None}, True),
         (OVERAGE | {"isUsingOverage": False}, True),
+        (OVERAGE | {"overageInUse": False}, False),  # the provider's own word
         (PLAN | {"rateLimitType": "overage"}, True),
         (PLAN | {"status": "rejected", "overageStatus": "rejected"}, False),
     ],

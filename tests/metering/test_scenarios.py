@@ -63,7 +63,7 @@ async def test_without_telemetry_the_agents_own_totals_count(tmp_path: Path) -> 
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         }
-        stage, counting = await play("tools", tmp_path, company, patience=0)
+        stage, counting = await play("tools", tmp_path, company, patience=3.0)
 
     truth = truths(stage.world.endpoint.seen, stage.outside)
     entries = counting.entries()

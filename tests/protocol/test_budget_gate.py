@@ -7,7 +7,15 @@ from acp_bridge.errors import Reason
 from acp_bridge.protocol.budget_gate import Answered, BudgetGate
 from acp_bridge.protocol.commands import Record, ToAgent, ToClient
 from acp_bridge.protocol.decisions import Refuse
-from acp_bridge.protocol.facts import PromptEnded, PromptStarted, Refused, TurnEnd
+from acp_bridge.protocol.evidence import Context
+from acp_bridge.protocol.evidence_gate import EvidenceGate
+from acp_bridge.protocol.facts import (
+    PromptEnded,
+    PromptStarted,
+    Refused,
+    StatusNotSeen,
+    TurnEnd,
+)
 from acp_bridge.protocol.names import Code
 from tests.protocol.playbook import (
     A,
@@ -41,9 +49,14 @@ class Budgets:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str | None, Answered]] = []
+        self.methods: list[str] = []
         self.stopped: dict[str | None, Refuse] = {}
-        gate = BudgetGate(A, lambda *asked: self.asked.append(asked), self._take)
+        gate = BudgetGate(A, self._ask, self._take)
         self.play = Playbook(relay(A, interceptors=[gate]))
+
+    def _ask(self, session_id: str | None, method: str, answered: Answered) -> None:
+        self.methods.append(method)
+        self.asked.append((session_id, answered))
 
     def _take(self, session_id: str | None) -> Refuse | None:
         return self.stopped.pop(session_id, None)
@@ -116,6 +129,22 @@ def test_what_the_adapter_has_of_its_own_to_spend_with_is_asked_for_too() -> Non
     budgets.answer(SPENT)
     budgets.play.given.clear()
     assert not budgets.play.core.holding
+    assert budgets.methods == ["_session/steering", "_session/goal"]
+
+
+def test_the_silence_of_an_agent_is_noted_also_while_the_budgets_are_asked() -> None:
+    asked: list[Answered] = []
+    gates = [
+        EvidenceGate(A, Context, 2.0),
+        BudgetGate(A, lambda _session, _method, answered: asked.append(answered), lambda _: None),
+    ]
+    play = Playbook(relay(A, interceptors=gates))
+    play >> Client(prompt(1))
+    play >> Waits(2) << Record(StatusNotSeen(2.0))
+    asked[0](None)
+    play.given.extend(play.core.resume(play.now))
+    play << Record(PromptStarted("s1")) << ToAgent(prompt(1))
+    play.ends()
 
 
 def test_a_held_prompt_is_answered_when_the_agent_ends() -> None:

@@ -40,11 +40,13 @@ def asked(*trials: Trial, bridge: Program, as_json: bool = True) -> Asked:
     return Asked(settings, Profile.QUICK, trials, as_json=as_json, bridge=bridge)
 
 
-@pytest.mark.parametrize(
-    ("layers", "lets_through"),
-    [(("lock", "evidence"), WRONG_TYPE), (("gate", "evidence"), PROVIDER)],
-    ids=["without the launch gate", "without the mode lock"],
-)
+TAKEN_OUT = [
+    pytest.param(("lock", "evidence"), WRONG_TYPE, id="without the launch gate"),
+    pytest.param(("gate", "evidence"), PROVIDER, id="without the mode lock"),
+]
+
+
+@pytest.mark.parametrize(("layers", "lets_through"), TAKEN_OUT if FULL_PROFILE else TAKEN_OUT[1:])
 def test_a_layer_taken_out_is_a_channel_not_held(
     capsys: pytest.CaptureFixture[str], layers: tuple[str, ...], lets_through: Trial
 ) -> None:

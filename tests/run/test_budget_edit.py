@@ -185,7 +185,7 @@ def test_a_line_in_a_long_text_is_no_header() -> None:
 def test_an_unknown_name_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigurationError, match=r"config.toml has no budget 'moth'") as caught:
         remove(FILE, "moth")
-    assert caught.value.hint == "there are month, burst"
+    assert caught.value.hint == "the budgets are month, burst"
     with pytest.raises(ConfigurationError) as caught:
         remove("", "moth")
     assert "acp-bridge budget set" in caught.value.hint

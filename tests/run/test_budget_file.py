@@ -63,7 +63,17 @@ def test_what_was_read_last_holds_while_the_file_is_wrong_or_gone(path: Path) ->
     assert limits(budgets) == [5]
     path.write_text(MONTH.format("6"))
     assert limits(budgets) == [6]
-    assert len(failed) == 2
+    assert len(failed) == 1
+
+
+def test_an_editor_that_empties_the_file_before_it_writes_it_lifts_no_limit(path: Path) -> None:
+    settings = settings_of(path, MONTH.format("5"))
+    budgets = BudgetFile(settings, users_budgets(settings))
+    path.write_text("")
+    assert limits(budgets) == [5]
+    long_ago = path.stat().st_mtime - 60
+    os.utime(path, (long_ago, long_ago))
+    assert limits(budgets) == []
 
 
 def test_budgets_that_were_taken_out_hold_no_more(path: Path) -> None:

@@ -1,124 +1,26 @@
-"""The budgets of a run: who may go on, what is reserved meanwhile, and who is told."""
+"""The budgets of a run with a guard: who may go on, what is reserved meanwhile, who is told."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
 
 from acp_bridge.errors import Reason, RefusedError
-from acp_bridge.launch.price_file import load_prices
-from acp_bridge.ledger.records import Released, ReservationRow
+from acp_bridge.ledger.shares import Share
 from acp_bridge.ledger.spending import Spending
-from acp_bridge.ledger.writer import LedgerWriter
-from acp_bridge.metering.meter import Meter
 from acp_bridge.metering.usage import AskedBy, CostKind
-from acp_bridge.modes import BillingMode, Bucket, Metering
-from acp_bridge.policy.budget_rows import read_budgets
-from acp_bridge.protocol.decisions import Refuse
-from acp_bridge.protocol.facts import PromptEnded, PromptStarted, SessionOpened, TurnEnd
+from acp_bridge.modes import BillingMode, Bucket
+from acp_bridge.policy.budgets import Stop
+from acp_bridge.protocol.facts import PromptStarted, SessionOpened
 from acp_bridge.run.budget_books import BudgetBooks
-from acp_bridge.run.budgets import Counted, RunBudgets, Stops
-from acp_bridge.run.sessions import RunSessions
-from tests.ledger.children import SECONDS
-from tests.ledger.rows import NOON, run, spent
-from tests.metering.test_wire_exchanges import REQUEST
-
-if TYPE_CHECKING:
-    from acp_bridge.policy.budgets import Standing
-
-SESSION = "session"
-MAIN = replace(
-    REQUEST,
-    session_id=SESSION,
-    agent_id=None,
-    asked_by=AskedBy.MAIN,
-    model="claude-opus-5-5",
-    size=1000,
-    max_tokens=1000,
-)
-HELD = ReservationRow(
-    reservation_id="held",
-    run_id="run",
-    session_id=None,
-    at=NOON,
-    mode=BillingMode.SUBSCRIPTION,
-    bucket=Bucket.PLAN_LIMITS,
-    cost_kind=CostKind.LIST_PRICE_EQUIVALENT,
-)
-MONTH = {"name": "month", "window": "month", "limit_requests": 3, "time_zone": "UTC"}
-
-
-class Desk:
-    """A run with budgets, its ledger and a clock."""
-
-    def __init__(self, path: Path, *tables: dict[str, Any], **more: Any) -> None:
-        self.path = path
-        self.now = NOON
-        self.told: list[Standing] = []
-        self.stopped: list[tuple[Refuse, tuple[str, ...]]] = []
-        self.writer = LedgerWriter(path)
-        self.meter = Meter("run")
-        self.row = run("run")
-        if "mode" in more:
-            self.row = replace(self.row, mode=more.pop("mode"))
-        self.budgets = RunBudgets(
-            lambda: read_budgets(list(tables), origin="test", default_zone="UTC"),
-            BudgetBooks(path),
-            Counted(
-                run=self.row,
-                sessions=RunSessions("run", self.meter, self.writer, set()),
-                writer=self.writer,
-                bucket=lambda: Bucket.PLAN_LIMITS,
-                prices=load_prices,
-                guarded=more.pop("guarded", True),
-                clock=lambda: self.now,
-                is_alive=lambda run_id: run_id == "run",
-                **more,
-            ),
-            Stops(self.told.append, self._stop),
-        )
-        self.budgets.see(SessionOpened(SESSION, "/project", None))
-        self.meter.session_opened(SESSION, opened_with=None, continued=False)
-
-    def _stop(self, refused: Refuse, session_ids: Collection[str]) -> None:
-        self.stopped.append((refused, tuple(session_ids)))
-
-    def spend(self, *keys: str, **changes: Any) -> None:
-        """Entries of the run, in the ledger when this returns."""
-        for key in keys:
-            row = spent(key, at=self.now, **changes)
-            self.writer.record(row)
-            self.budgets.spent(row)
-        assert self.writer.flush(SECONDS)
-
-    def release(self, *names: str) -> None:
-        for name in names:
-            self.writer.record(Released(run_id="run", reservation_id=name))
-        assert self.writer.flush(SECONDS)
-
-    @property
-    def reserved(self) -> list[str]:
-        assert self.writer.flush(SECONDS)
-        with Spending(self.path) as spending:
-            return [one.reservation_id for one in spending.reservations()]
-
-    async def prompt(self, session_id: str = SESSION) -> Refuse | None:
-        refused = await self.budgets.before_prompt(session_id)
-        if refused is None:
-            self.budgets.see(PromptStarted(session_id))
-        return refused
-
-    def end_turn(self, session_id: str = SESSION) -> None:
-        self.budgets.see(PromptEnded(session_id, TurnEnd.ANSWERED))
-
-    async def ask(self, name: str = "r1", **changes: Any) -> None:
-        with anyio.fail_after(10):
-            await self.budgets.before_request(replace(MAIN, **changes), name)
+from tests.ledger.rows import NOON
+from tests.run.budget_desk import HELD, MONTH, SESSION, Desk, until
 
 
 @pytest.fixture
@@ -216,6 +118,60 @@ async def test_a_request_that_waited_is_refused_when_the_others_have_spent_the_r
         desk.spend("a", "b", "c")
         desk.release("r1", "r2", "r3")
     assert desk.reserved == []
+
+
+async def test_room_that_comes_back_while_it_is_looked_for_is_taken(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No run was killed, though nothing is reserved any more when it is looked who holds it."""
+    desk = Desk(path, {**MONTH, "limit_requests": 1})
+    await desk.ask("r1")
+    admit = BudgetBooks.admit
+
+    def admit_then_release(*args: Any, **more: Any) -> Any:
+        verdict = admit(*args, **more)
+        if isinstance(verdict, Stop):
+            desk.release("r1")
+        return verdict
+
+    monkeypatch.setattr(BudgetBooks, "admit", admit_then_release)
+    await desk.ask("r2")
+    assert desk.reserved == ["r2"]
+
+
+async def test_a_request_waits_for_a_ledger_that_another_program_holds(path: Path) -> None:
+    desk = Desk(path, MONTH)
+    await desk.ask("r1")
+    lock = sqlite3.connect(path, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.ask, "r2")
+        await anyio.sleep(1.5)
+        # A prompt only reads, and does not queue behind the requests that write.
+        with anyio.fail_after(0.9):
+            assert await desk.prompt() is None
+        lock.execute("ROLLBACK")
+        lock.close()
+    assert desk.reserved == ["r1", "r2"]
+
+
+async def test_tokens_are_reserved_where_no_price_is_known(path: Path) -> None:
+    budget = {**MONTH, "limit_requests": None, "limit_tokens": 1500}
+    tables = {key: value for key, value in budget.items() if value is not None}
+    desk = Desk(path, tables, mode=BillingMode.ENDPOINT, prices=lambda: None)
+    await desk.ask("r1")
+    with Spending(path) as spending:
+        (row,) = spending.reservations()
+    assert (row.tokens, row.cost_micros) == (2000, None)
+
+
+async def test_a_bucket_that_is_not_known_may_be_any(path: Path) -> None:
+    desk = Desk(path, {**MONTH, "limit_requests": 1, "scope": {"bucket": "plan_limits"}})
+    desk.bucket = Bucket.UNKNOWN
+    await desk.ask("r1")
+    with Spending(path) as spending:
+        (found,) = spending.spent([Share("x", bucket=Bucket.PLAN_LIMITS)])
+    assert found.reserved.requests == 1
 
 
 async def test_a_request_that_waits_too_long_is_refused_with_the_reason(
@@ -339,47 +295,6 @@ async def test_a_project_is_known_from_when_its_session_is_opened(
     assert (await desk.prompt() is not None) is refused
 
 
-# Without a guard.
-
-
-async def test_a_turn_is_reserved_as_a_whole_until_it_has_ended(path: Path) -> None:
-    desk = Desk(path, {**MONTH, "limit_requests": 2}, guarded=False)
-    assert await desk.prompt() is None
-    assert len(desk.reserved) == 1
-    desk.end_turn()
-    assert desk.reserved == []
-
-
-async def test_ten_sessions_cannot_each_take_the_last_turn(path: Path) -> None:
-    desk = Desk(path, {**MONTH, "limit_requests": 1}, guarded=False)
-    answers = [await desk.prompt(f"s{number}") for number in range(10)]
-    refused = [one for one in answers if one is not None]
-    assert len(refused) == 9
-    assert all("reserved by requests under way" in one.sentence for one in refused)
-    desk.end_turn("s0")
-    assert desk.reserved == []
-    assert await desk.prompt("s5") is None
-
-
-async def test_a_turn_is_taken_to_use_what_the_dearest_one_did(path: Path) -> None:
-    desk = Desk(path, {**MONTH, "limit_requests": 100}, guarded=False)
-    assert await desk.prompt() is None
-    desk.spend("a", "b", "c", cost_micros=400_000)
-    desk.end_turn()
-    assert desk.reserved == []
-    assert await desk.prompt() is None
-    with Spending(path) as spending:
-        (row,) = spending.reservations()
-    assert (row.requests, row.cost_micros) == (3, 1_200_000)
-
-
-async def test_what_steers_a_running_turn_reserves_no_second_one(path: Path) -> None:
-    desk = Desk(path, {**MONTH, "limit_requests": 100}, guarded=False)
-    assert await desk.prompt() is None
-    assert await desk.budgets.before_prompt(SESSION) is None
-    assert len(desk.reserved) == 1
-
-
 # Who is told, and whose turn is ended.
 
 
@@ -389,15 +304,6 @@ async def watched(desk: Desk) -> AsyncIterator[None]:
         tasks.start_soon(desk.budgets.watch)
         yield
         tasks.cancel_scope.cancel()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what has no event."""
-    for _ in range(500):
-        if condition():
-            return
-        await anyio.sleep(0.02)
-    pytest.fail("it did not happen")
 
 
 async def test_each_level_is_told_once(path: Path) -> None:
@@ -425,6 +331,16 @@ async def test_a_budget_that_cancels_ends_the_turn_that_reached_it(path: Path) -
     assert "3 of 3 requests" in refused.sentence
 
 
+async def test_a_budget_that_cancels_ends_also_a_turn_that_follows_another(path: Path) -> None:
+    desk = Desk(path, {**MONTH, "action": "cancel"})
+    async with watched(desk):
+        assert await desk.prompt() is None
+        assert await desk.prompt() is None
+        desk.end_turn()
+        desk.spend("a", "b", "c")
+        await until(lambda: desk.stopped)
+
+
 async def test_a_budget_that_cancels_ends_no_turn_of_another_scope(path: Path) -> None:
     desk = Desk(path, {**MONTH, "action": "cancel", "scope": {"project": "/elsewhere"}})
     async with watched(desk):
@@ -432,70 +348,3 @@ async def test_a_budget_that_cancels_ends_no_turn_of_another_scope(path: Path) -
         desk.spend("a", "b", "c", project="/elsewhere")
         await anyio.sleep(0.4)
     assert desk.stopped == []
-
-
-# Where nothing can be counted.
-
-
-@pytest.fixture
-def broken(path: Path) -> Iterator[Path]:
-    path.write_bytes(b"no database" * 100)
-    yield path
-    assert path.read_bytes() == b"no database" * 100
-
-
-@pytest.mark.parametrize(
-    ("metering", "action", "goes_on"),
-    [
-        (Metering.BUDGETED, "block", False),
-        (Metering.BUDGETED, "warn", True),
-        (Metering.BEST_EFFORT, "block", True),
-        (Metering.REQUIRED, "block", False),
-    ],
-)
-async def test_what_cannot_be_counted_is_refused_where_a_budget_may_stop_it(
-    broken: Path,
-    metering: Metering,
-    action: str,
-    goes_on: bool,  # noqa: FBT001 - a table
-) -> None:
-    desk = Desk(broken, {**MONTH, "action": action}, metering=metering)
-    refused = await desk.prompt()
-    assert (refused is None) is goes_on
-    if refused is None:
-        await desk.ask()
-        return
-    assert (refused.code, refused.reason) == (-32011, Reason.METERING_FAILED)
-    assert "is no database" in refused.sentence
-    assert "move the file away" in refused.hint.lower()
-    with pytest.raises(RefusedError, match="is no database"):
-        await desk.ask()
-
-
-async def test_where_metering_is_required_a_prompt_needs_no_budget_to_be_refused(
-    broken: Path,
-) -> None:
-    desk = Desk(broken, metering=Metering.REQUIRED)
-    assert await desk.prompt() is None
-    desk.writer.record(spent("a"))
-    await until(lambda: not desk.writer.health.ok)
-    refused = await desk.prompt()
-    assert refused is not None
-    assert refused.reason is Reason.METERING_FAILED
-    desk.writer.close(0.1)
-
-
-async def test_when_the_ledger_can_be_used_again_so_can_the_session(path: Path) -> None:
-    path.write_bytes(b"no database" * 100)  # noqa: ASYNC240 - nobody waits
-    desk = Desk(path, MONTH)
-    assert await desk.prompt() is not None
-    path.unlink()  # noqa: ASYNC240 - as above
-    assert await desk.prompt() is None
-
-
-async def test_a_mode_with_other_money_does_not_count_against_a_budget_in_dollars(
-    path: Path,
-) -> None:
-    desk = Desk(path, {**USD, "money": "billed_estimate"}, mode=BillingMode.SUBSCRIPTION)
-    desk.spend("a", cost_micros=10**9)
-    assert await desk.prompt() is None
