@@ -21,13 +21,14 @@ from acp_bridge.loopback.script import Answer, Script, say, use
 from acp_bridge.metering.usage import AskedBy
 from tests.bridge.process import BRIDGE
 from tests.documents import assert_error_data, assert_status
+from tests.matrix.extent import FULL_PROFILE
 from tests.support.acp import AcpClient, AcpError, acp_client
 from tests.support.offline import offline
 
 pytestmark = pytest.mark.agent
 
 BUDGET_EXHAUSTED = -32011
-GUARDS = pytest.mark.parametrize("guard", ["enforce", "off"])
+GUARDS = pytest.mark.parametrize("guard", ["enforce", "off"] if FULL_PROFILE else ["off"])
 
 
 def paid_by_the_plan(answer: Answer) -> Answer:

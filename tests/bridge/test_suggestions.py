@@ -15,6 +15,7 @@ from acp_bridge.loopback.asked import RequestKind
 from acp_bridge.metering.usage import AskedBy
 from tests.bridge.process import run_bridge
 from tests.launch.standin import write_settings
+from tests.matrix.extent import FULL_PROFILE
 from tests.metering.bridged import Bridged
 from tests.support.offline import Offline, offline
 
@@ -106,7 +107,10 @@ async def test_kept_they_are_asked_for_and_the_page_says_what_nobody_typed_costs
     assert all(Decimal(cost["cost_usd"]) > 0 for cost in unasked["cost"])
 
 
-@pytest.mark.parametrize("wanted", ["nowhere", "in files", "by the client"])
+PLACES = ["nowhere", "in files", "by the client"]
+
+
+@pytest.mark.parametrize("wanted", PLACES if FULL_PROFILE else PLACES[2:])
 async def test_off_none_is_asked_for_wherever_they_are_wanted(tmp_path: Path, wanted: str) -> None:
     async with offline(tmp_path, login=True) as world:
         more = want_in_files(world) if wanted == "in files" else {}

@@ -15,6 +15,7 @@ from acp_bridge.loopback.seen import Outcome, SeenRequest
 from acp_bridge.metering.usage import Source, State, UsageEntry
 from tests.launch.collector import Collector, events, running_collector
 from tests.launch.standin import write_settings
+from tests.matrix.extent import FULL_PROFILE
 from tests.metering.bridged import Bridged
 from tests.support.acp import AcpClient, acp_client
 from tests.support.offline import Offline, offline
@@ -116,7 +117,10 @@ def assert_all_counted_live(world: Offline, live: list[UsageEntry]) -> None:
     assert counted == [Source.TELEMETRY] * completed(world)
 
 
-@pytest.mark.parametrize("scope", ["environment", "user settings"])
+SCOPES = ["environment", "user settings"]
+
+
+@pytest.mark.parametrize("scope", SCOPES if FULL_PROFILE else SCOPES[1:])
 async def test_it_gets_the_same_events_with_the_bridge_in_between_which_counts_them_live(
     tmp_path: Path, scope: str
 ) -> None:
@@ -152,7 +156,7 @@ def deaf_port() -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("destination", [closed_port, deaf_port])
+@pytest.mark.parametrize("destination", [closed_port, deaf_port] if FULL_PROFILE else [deaf_port])
 async def test_one_that_is_down_disturbs_neither_turn_nor_meter(
     tmp_path: Path, destination: Callable[[], AbstractContextManager[str]]
 ) -> None:

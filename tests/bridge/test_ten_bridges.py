@@ -23,6 +23,9 @@ from tests.support.acp import AcpClient, AcpError
 pytestmark = [pytest.mark.agent, pytest.mark.timeout(600)]
 
 BRIDGES = 10
+BE_KILLED = "be killed"
+Limited = tuple[str, int, Callable[[SeenRequest], int]]
+"""A limit as the file says it, its amount, and what a request counts of it."""
 USAGE = Usage(input_tokens=60_000, output_tokens=20_000)
 PRICES = load_prices()
 EACH = USAGE.input_tokens + USAGE.output_tokens
@@ -31,6 +34,8 @@ SHARED = '[[budget]]\nname = "shared"\nwindow = "day"\ntime_zone = "UTC"\n'
 
 def tools_and_text(asked: Asked) -> Answer:
     """Turns of two requests, slow enough for ten sessions to meet."""
+    if asked.prompt == BE_KILLED:
+        return slow(say("A long answer. " * 20), pause_seconds=5)
     answer = use("Bash", command="true") if asked.prompt else say("Done.")
     return slow(answer, pause_seconds=0.05)
 
@@ -79,52 +84,51 @@ def micros(seen: SeenRequest) -> int:
     return cost
 
 
-LIMITS = [
-    pytest.param("limit_requests = 25", 25, requests, id="requests"),
-    pytest.param("limit_tokens = 2500000", 2_500_000, tokens, id="tokens"),
-    pytest.param('limit_usd = "12.00"\nmoney = "billed_estimate"', 12_000_000, micros, id="usd"),
+REQUESTS = ("limit_requests = 25", 25, requests)
+TOKENS = ("limit_tokens = 2500000", 2_500_000, tokens)
+USD = ('limit_usd = "12.00"\nmoney = "billed_estimate"', 12_000_000, micros)
+# What a killed request may have cost is held back: at most the whole prompt and the longest answer.
+HELD = {TOKENS: 700_000, USD: 5_000_000}
+CASES = [
+    pytest.param(USD, True, id="usd, one killed"),
+    pytest.param(TOKENS, True, id="tokens, one killed"),
+    pytest.param(USD, False, id="usd"),
+    pytest.param(TOKENS, False, id="tokens"),
+    pytest.param(REQUESTS, False, id="requests"),
 ]
 
 
-@pytest.mark.parametrize(("limit", "amount", "cost"), LIMITS if FULL_PROFILE else LIMITS[2:])
+@pytest.mark.parametrize(("limited", "killed"), CASES if FULL_PROFILE else CASES[:1])
 async def test_ten_bridges_pass_a_limit_by_less_than_one_request(
-    tmp_path: Path, limit: str, amount: int, cost: Callable[[SeenRequest], int]
-) -> None:
-    async with budgeted_world(tmp_path, SHARED + limit, tools_and_text, usage=USAGE) as world:
-        async with ten(world) as clients:
-            errors = await spend_together(world, clients)
-        costs = [cost(one) for one in world.offline.endpoint.seen if one.usage]
-    assert {error.code for error in errors} == {BUDGET_EXHAUSTED}
-    assert amount <= sum(costs) < amount + max(costs)
-    with Ledger(ledger_path(world.state)) as ledger:
-        totals = ledger.report().totals
-    assert totals.requests == len(costs)
-
-
-async def test_a_bridge_that_is_killed_within_a_turn_takes_no_more_than_its_share(
     tmp_path: Path,
+    limited: Limited,
+    killed: bool,  # noqa: FBT001 - whether one is killed within a turn
 ) -> None:
-    amount = 2_500_000
-    limit = f"limit_tokens = {amount}"
-
-    def script(asked: Asked) -> Answer:
-        if asked.prompt == "be killed":
-            return slow(say("A long answer. " * 20), pause_seconds=5)
-        return tools_and_text(asked)
-
-    async with budgeted_world(tmp_path, SHARED + limit, script, usage=USAGE) as world:
-        async with ten(world) as (victim, *others):
-            session = await world.open(victim)
-            prompt = [{"type": "text", "text": "be killed"}]
-            await victim.send_request("session/prompt", {"sessionId": session, "prompt": prompt})
-            await world.offline.endpoint.wait_for(
-                lambda one: one.kind is RequestKind.MAIN and one.prompt == "be killed", 60
-            )
-            os.kill(victim.process.pid, signal.SIGKILL)
-            errors = await spend_together(world, others)
-        spent = len(world.answered) * EACH
+    limit, amount, cost = limited
+    async with budgeted_world(tmp_path, SHARED + limit, tools_and_text, usage=USAGE) as world:
+        async with ten(world) as (first, *others):
+            if killed:
+                await kill_within_a_turn(world, first)
+            errors = await spend_together(world, others if killed else [first, *others])
+        costs = [cost(one) for one in world.offline.endpoint.seen if one.usage]
+        with Ledger(ledger_path(world.state)) as ledger:
+            counted = ledger.report().totals.requests or 0
     assert {error.code for error in errors} == {BUDGET_EXHAUSTED}
-    assert spent < amount + EACH
-    # What the killed request may have cost is held back, and nothing else.
-    assert spent > amount - 600_000
-    assert any("budget release" in error.data["acp_bridge"]["hint"] for error in errors)
+    assert sum(costs) < amount + max(costs)
+    if killed:
+        assert sum(costs) > amount - HELD[limited]
+        assert any("budget release" in error.data["acp_bridge"]["hint"] for error in errors)
+    else:
+        assert sum(costs) >= amount
+        assert counted == len(costs)
+
+
+async def kill_within_a_turn(world: BudgetedWorld, client: AcpClient) -> None:
+    """Kill a bridge hard while its model answers."""
+    session = await world.open(client)
+    prompt = [{"type": "text", "text": BE_KILLED}]
+    await client.send_request("session/prompt", {"sessionId": session, "prompt": prompt})
+    await world.offline.endpoint.wait_for(
+        lambda one: one.kind is RequestKind.MAIN and one.prompt == BE_KILLED, 60
+    )
+    os.kill(client.process.pid, signal.SIGKILL)
