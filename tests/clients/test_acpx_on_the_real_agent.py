@@ -62,6 +62,7 @@ def assert_presented(talk: Talk, mode: BillingMode) -> None:
     assert initialized["_meta"]["acp_bridge"]["guarantees"] == "enforced"
 
 
+@pytest.mark.full
 async def test_a_session_outlives_its_bridge_and_a_running_prompt_can_be_cancelled(
     tmp_path: Path,
 ) -> None:

@@ -80,6 +80,7 @@ async def test_the_mode_lock_alone_refuses_every_message_of_its_table(
 
 
 @pytest.mark.parametrize("payer", TRIED)
+@pytest.mark.full
 async def test_the_launch_gate_alone_keeps_the_sessions_where_a_provider_or_gateway_was_set(
     tmp_path: Path, payer: Payer
 ) -> None:

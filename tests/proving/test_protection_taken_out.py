@@ -89,6 +89,7 @@ def test_what_the_agents_shell_may_try_is_held_by_the_wire_guard_alone(
     assert proof["held"] is (status == 0)
 
 
+@pytest.mark.full
 def test_a_row_taken_out_of_the_channels_file_is_a_channel_not_held(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_row_taken_out_of_the_channels_file_is_a_channel_not_held(
     assert "sk-ant-api03-FAKE" not in shown.out + shown.err
 
 
+@pytest.mark.full
 def test_a_bridge_that_does_not_start_holds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     dead = Program((sys.executable, "-c", "raise SystemExit('no bridge here')"), is_bridge=True)
     status = show_proof(asked(HELPER, HELD_ALL_THE_SAME, bridge=dead))

@@ -64,6 +64,7 @@ def assert_nothing_is_left(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.full
 def test_a_proof_of_a_few_channels_in_every_mode(tmp_path: Path, env: dict[str, str]) -> None:
     done = prove("--json", "--only", "BASE_URL", env=env)
 
