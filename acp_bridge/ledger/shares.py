@@ -5,9 +5,10 @@ from datetime import datetime
 
 from acp_bridge.ledger.records import ReservationRow
 from acp_bridge.ledger.storing import micros
+from acp_bridge.metering.model_names import is_model
 from acp_bridge.metering.usage import CostKind
 from acp_bridge.modes import BillingMode, Bucket
-from acp_bridge.policy.budgets import is_in, is_model
+from acp_bridge.policy.budgets import is_in
 
 Charge = tuple[str, str, str, str | None]
 """Mode, bucket, kind of money, model."""

@@ -17,6 +17,7 @@ from operator import mul
 from typing import Unpack
 
 from acp_bridge.errors import ConfigurationError
+from acp_bridge.metering.model_names import is_model
 from acp_bridge.metering.price_rows import Rates, TokenKind, counts_of
 from acp_bridge.metering.prices import EXACT, WEB_SEARCH, Cost, Terms, Unpriced, shown
 from acp_bridge.metering.usage import Tokens
@@ -55,20 +56,7 @@ class _Asked:
 
     def is_of(self, model: str) -> bool:
         """Whether a model is named so: a name in lower case."""
-        first, *rest = self.pieces
-        if not rest:
-            return model == first
-        *between, last = rest
-        if len(model) < len(first) + len(last):
-            return False
-        if not (model.startswith(first) and model.endswith(last)):
-            return False
-        inside = model[len(first) : len(model) - len(last)]
-        for piece in between:
-            _, found, inside = inside.partition(piece)
-            if not found:
-                return False
-        return True
+        return is_model(self.name, model)
 
 
 class EndpointPrices:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Context, Decimal
 from enum import StrEnum
 
+from acp_bridge.metering.model_names import is_model
 from acp_bridge.metering.usage import CostKind
 from acp_bridge.modes import BillingMode, Bucket
 from acp_bridge.policy.windows import Span, Window
@@ -378,21 +379,3 @@ def is_in(folder: str, path: str) -> bool:
 
 def _folders(path: str) -> list[str]:
     return [name for name in path.split("/") if name not in ("", ".")]
-
-
-def is_model(pattern: str, model: str) -> bool:
-    """Whether a model's id meets a pattern; ``*`` is any text, and the case does not matter."""
-    name = model.lower()
-    begins, *rest = pattern.lower().split("*")
-    if not rest:
-        return name == begins
-    *middle, ends = rest
-    if not name.startswith(begins):
-        return False
-    at = len(begins)
-    for part in middle:
-        found = name.find(part, at)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return name.endswith(ends) and len(name) - len(ends) >= at

@@ -17,9 +17,9 @@ from acp_bridge.ledger.records import Released, ReservationRow, Row, SpentRow
 from acp_bridge.ledger.shares import Amounts, Share
 from acp_bridge.ledger.spending import Spending, Spent
 from acp_bridge.ledger.storing import Store
+from acp_bridge.metering.model_names import is_model
 from acp_bridge.metering.usage import CostKind, Tokens
 from acp_bridge.modes import BillingMode, Bucket
-from acp_bridge.policy.budgets import is_model
 from tests.ledger.rows import NOON, TOKENS, spent
 
 A, B = BillingMode.API_KEY, BillingMode.SUBSCRIPTION
