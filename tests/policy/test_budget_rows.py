@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from acp_bridge.errors import ConfigurationError
 from acp_bridge.metering.usage import CostKind
 from acp_bridge.modes import BillingMode, Bucket
-from acp_bridge.policy.budget_rows import MOST, as_table, pool_budget, read_budgets
+from acp_bridge.policy.budget_rows import MOST, pool_budget, read_budgets
 from acp_bridge.policy.budgets import MONEY_OF_MODE, Action, Budget, Limit, LimitUnit, Scope
 from acp_bridge.policy.windows import Window, WindowKind
+from tests.policy.budget_tables import as_table
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ZURICH = ZoneInfo("Europe/Zurich")
