@@ -15,9 +15,9 @@ from tests.bridge.test_ledger_obstacles import (
     holds,
     ledger_of_before,
     prompt,
-    until,
 )
 from tests.matrix.extent import FULL_PROFILE
+from tests.support.waiting import until
 
 BUDGET = '[[budget]]\nname = "month"\nwindow = "month"\nlimit_requests = 1000\n'
 

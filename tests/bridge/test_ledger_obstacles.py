@@ -32,6 +32,7 @@ from tests.bridge.process import (
 )
 from tests.ledger.children import SMALL_DISK, start
 from tests.ledger.rows import spent
+from tests.support.waiting import until
 
 OUTPUT = 4
 TURN = (Chunk("Hello."), End(usage=TurnUsage(input_tokens=10, output_tokens=OUTPUT)))
@@ -62,13 +63,6 @@ def entries(path: Path) -> int:
     """How many entries of usage the ledger holds."""
     with Ledger(path) as ledger:
         return sum(1 for _ in ledger.entries())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does to a file, which has no event."""
-    with anyio.fail_after(SECONDS):
-        while not await anyio.to_thread.run_sync(condition):
-            pass
 
 
 def holds(path: Path, count: int) -> Callable[[], bool]:

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from acp_bridge.loopback.asked import RequestKind
@@ -20,6 +19,7 @@ from tests.metering.bridged import Bridged
 from tests.support.acp import AcpClient, acp_client
 from tests.support.offline import Offline, offline
 from tests.support.real import ADAPTER_ARGV
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.agent
 
@@ -52,12 +52,6 @@ def configure(world: Offline, scope: str, url: str) -> Mapping[str, str]:
         return exporting(url)
     write_settings(world.home.config / "settings.json", {"env": exporting(url)})
     return {}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(SECONDS):
-        while not condition():  # noqa: ASYNC110 - neither a ledger nor a collector has an event
-            await anyio.sleep(0.05)
 
 
 def completed(world: Offline) -> int:

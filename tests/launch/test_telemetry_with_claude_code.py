@@ -1,7 +1,7 @@
 """The real Claude Code's telemetry, with and without the bridge listening in."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.launch.standin import CHANNELS, write_settings
 from tests.support.acp import acp_client
 from tests.support.offline import Offline, offline
 from tests.support.real import ADAPTER_ARGV, CLAUDE, run_claude
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.agent
 
@@ -132,6 +133,11 @@ def header_names(collector: Collector) -> set[str]:
     """The names of all headers but the one for each hop."""
     names = {name for request in collector.received for name in request.headers}
     return names - {"connection"}
+
+
+def sources(bodies: Iterable[bytes]) -> set[str]:
+    """What the requests were made for, in Claude Code's words."""
+    return {request["query_source"] for request in requests(list(bodies))}
 
 
 def requests(bodies: list[bytes]) -> list[dict[str, Any]]:
@@ -244,8 +250,9 @@ async def test_sessions_of_the_adapter_are_seen_with_the_login_and_forwarded(
             async with acp_client(ADAPTER_ARGV, env=env, cwd=cwd) as client:
                 await client.initialize()
                 await client.prompt(await client.new_session(cwd), "hello")
+                # The events come after the turn, and an agent that is ended loses what waits.
+                await until(lambda: "sdk" in sources(body.body for body in this.shown))
         bodies = [body.body for body in this.shown]
 
-    assert "sdk" in {request["query_source"] for request in requests(bodies)}
     assert collector.bodies(LOGS) == bodies
     assert this.world.left_for == {"api.anthropic.com:443"}

@@ -1,12 +1,11 @@
 """A run with budgets, its ledger and a clock."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import pytest
 
 from acp_bridge.launch.price_file import load_prices
 from acp_bridge.ledger.records import Released, ReservationRow
@@ -122,12 +121,3 @@ class Desk:
     async def ask(self, name: str = "r1", **changes: Any) -> None:
         with anyio.fail_after(10):
             await self.budgets.before_request(replace(MAIN, **changes), name)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what has no event."""
-    for _ in range(500):
-        if condition():
-            return
-        await anyio.sleep(0.02)
-    pytest.fail("it did not happen")

@@ -12,7 +12,8 @@ from acp_bridge.protocol.facts import PromptEnded, Refused, TurnEnd
 from acp_bridge.protocol.names import Code
 from acp_bridge.run.budget_turns import LATE
 from tests.ledger.rows import spent
-from tests.run.budget_desk import MONTH, SESSION, Desk, until
+from tests.run.budget_desk import MONTH, SESSION, Desk
+from tests.support.waiting import until
 
 
 @pytest.fixture

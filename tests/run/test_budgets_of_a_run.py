@@ -20,7 +20,8 @@ from acp_bridge.policy.budgets import Stop
 from acp_bridge.protocol.facts import PromptStarted, SessionOpened
 from acp_bridge.run.budget_books import BudgetBooks
 from tests.ledger.rows import NOON
-from tests.run.budget_desk import HELD, MONTH, SESSION, Desk, until
+from tests.run.budget_desk import HELD, MONTH, SESSION, Desk
+from tests.support.waiting import until
 
 
 @pytest.fixture
