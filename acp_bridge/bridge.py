@@ -26,17 +26,15 @@ from acp_bridge.agent.versions import claude_version
 from acp_bridge.ledger.report import GroupKey
 from acp_bridge.log import Log
 from acp_bridge.memory_client import MemoryClient
-from acp_bridge.metering.usage import UsageEntry
-from acp_bridge.modes import AgentKind, BillingMode, Guard, Metering
+from acp_bridge.modes import AgentKind, BillingMode, Guard
 from acp_bridge.protocol import names
 from acp_bridge.protocol.decisions import Contradiction
 from acp_bridge.protocol.facts import AgentIdentified, Contradicted, Fact, Refused, Unparseable
 from acp_bridge.protocol.relay import RelayCore
 from acp_bridge.relay import Receive, Relay, Send
 from acp_bridge.run.bucket import BucketChange, BucketInForce
-from acp_bridge.run.guarded import GuardedRun
+from acp_bridge.run.counted import CountedBy, count
 from acp_bridge.run.interceptors import interceptors
-from acp_bridge.run.metered import MeteredRun
 from acp_bridge.run.overage import Overage, Tell
 from acp_bridge.run.preparation import ALL_LAYERS, Layers, Preparation
 from acp_bridge.run.receipt_document import run_receipt, session_receipt
@@ -48,8 +46,8 @@ from acp_bridge.run.usage import DEFAULT_GROUPS
 from acp_bridge.settings import Settings
 
 if TYPE_CHECKING:
-    from acp_bridge.policy.budgets import Budget
-    from acp_bridge.run.budgeted import BudgetedRun
+    from acp_bridge.run.budgeted import BudgetedRun, ToRelay
+    from acp_bridge.run.metered import MeteredRun
 
 SCHEMA_VERSION = 1
 
@@ -249,7 +247,7 @@ class Bridge:
         )
         registrar = Registrar(preparation.directory, record)
         stack.push_async_callback(registrar.finish)
-        await self._count_and_guard(stack, started)
+        await self._count(stack, started)
         running = await stack.enter_async_context(started.agent)
         if preparation.agent is not None:
             record.claude_version = claude_version(preparation.agent.claude)
@@ -276,58 +274,29 @@ class Bridge:
         )
         tasks.start_soon(self._run_relay)
 
-    async def _count_and_guard(self, stack: AsyncExitStack, started: Started) -> None:
-        """Meter and guard: both before the agent, so that both end after it."""
-        guarded: GuardedRun | None = None
-
-        def bypassed(entry: UsageEntry) -> None:
-            if guarded is not None:
-                guarded.bypassed(entry)
-
-        preparation, record = self._preparation, self._record
-        metered = MeteredRun(
-            preparation,
-            record,
-            started.telemetry,
-            self._log,
-            bypassed=bypassed,
+    async def _count(self, stack: AsyncExitStack, started: Started) -> None:
+        """Meter, budgets and guard: all before the agent, so that all end after it."""
+        by = CountedBy(
+            preparation=self._preparation,
+            record=self._record,
             in_force=self._in_force,
+            telemetry=started.telemetry,
+            guard=started.guard,
+            pools=started.pools,
         )
-        self._metered = metered
-        await stack.enter_async_context(metered.metering(self._tasks))
-        self._budgeted = await self._budget(stack, started.pools)
-        if started.guard is not None:
-            guarded = GuardedRun(
-                preparation,
-                record,
-                started.guard,
-                metered=metered,
-                found=self._found,
-                log=self._log,
-                in_force=self._in_force,
-                admit=None if self._budgeted is None else self._budgeted.admit,
-            )
-            await stack.enter_async_context(guarded.guarding(self._tasks))
+        counted = await count(
+            by, stack, self._tasks, self._log, relay=self._to_relay, found=self._found
+        )
+        self._metered, self._budgeted = counted.metered, counted.budgeted
 
-    async def _budget(
-        self, stack: AsyncExitStack, pools: "tuple[Budget, ...]"
-    ) -> "BudgetedRun | None":
-        preparation = self._preparation
-        is_required = self._settings.metering is Metering.REQUIRED
-        if not (preparation.budgets or pools or is_required):
-            return None
-        from acp_bridge.run.budgeted import BudgetedRun, ToRelay  # noqa: PLC0415 - with its use
+    def _to_relay(self) -> "ToRelay":
+        from acp_bridge.run.budgeted import ToRelay  # noqa: PLC0415 - with its use
 
-        relay = ToRelay(
+        return ToRelay(
             resume=lambda: self._soon(self._relay.resume),
             stop=lambda refused, sessions: self._soon(self._relay.stop_turns, refused, sessions),
             notify=lambda method, params: self._soon(self._relay.notify, method, params),
         )
-        budgeted = BudgetedRun(
-            preparation, self._record, self._metered, relay, self._log, pools=pools
-        )
-        await stack.enter_async_context(budgeted.budgeting())
-        return budgeted
 
     def _soon(self, work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Have the relay do something, while there is one."""

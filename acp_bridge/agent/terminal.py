@@ -1,8 +1,8 @@
 """Becoming another program, for the commands that hand the terminal over (``exec``, ``--cli``).
 
-The bridge does not stand beside such a program, it is replaced by it: signals, job control, the
-terminal's state and the exit status are then exactly the program's own. The process id stays, so
-what the run registry says about who is alive stays true; only the time of the end is not recorded.
+The bridge's process is replaced by such a program: signals, job control, the terminal's state and
+the exit status are then exactly the program's own, and the process id stays. What meters and guards
+the program is a companion (`acp_bridge.agent.beside`).
 """
 
 import os
@@ -15,6 +15,21 @@ from typing import NoReturn
 from acp_bridge.errors import AgentError
 
 
+def find_program(argv: Sequence[str], env: Mapping[str, str]) -> str:
+    """The path of a command line's program.
+
+    Raises:
+        AgentError: there is no such program.
+    """
+    program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
+    if program is None:
+        raise AgentError(
+            f"{argv[0]} was not found or is not executable",
+            hint="check the name and the PATH",
+        )
+    return program
+
+
 def replace_process(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
     """Replace this process by a program; the standard streams stay as they are.
 
@@ -25,12 +40,7 @@ def replace_process(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
     Raises:
         AgentError: there is no such program, or the system does not run it.
     """
-    program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
-    if program is None:
-        raise AgentError(
-            f"{argv[0]} was not found or is not executable",
-            hint="check the name and the PATH",
-        )
+    program = find_program(argv, env)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:
             stream.flush()

@@ -55,3 +55,11 @@ def show_bucket_change(change: BucketChange) -> None:
     if used_up is not None and used_up.resets_at is not None:
         resets = f"; it resets at {in_words(used_up.resets_at)}"
     write_stderr(f"acp-bridge: now charged to {change.bucket}: {change.why}{resets}\n")
+
+
+def show_budget_hint() -> None:
+    """Write that budgets cannot stop a command that nobody guards."""
+    write_stderr(
+        "hint: without the wire guard budgets are asked once, before the command starts; set"
+        " ACP_BRIDGE_GUARD=enforce to have them asked before each request\n"
+    )

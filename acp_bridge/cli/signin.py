@@ -4,13 +4,22 @@ ACP clients sign in by running their configured agent command again with the arg
 method appended; that command is the bridge. The bridge has no sign-in of its own.
 """
 
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 
 from acp_bridge.cli.become import become
+from acp_bridge.cli.execute import surface_of_command
 from acp_bridge.errors import AgentError, RefusedError
 from acp_bridge.modes import BillingMode
-from acp_bridge.run.preparation import Surroundings, prepare
+from acp_bridge.run.preparation import (
+    NOWHERE,
+    Addresses,
+    Preparation,
+    Surroundings,
+    prepare,
+)
+from acp_bridge.run.start import Prepared, prepare_metered
 from acp_bridge.settings import Settings
 
 LOGIN = ("auth", "login")
@@ -26,10 +35,18 @@ def hand_terminal_over(settings: Settings, agent: Sequence[str] | None, cli: Seq
         AgentError: the agent is missing or cannot be started.
     """
     _check(settings.mode, tuple(cli))
-    preparation = prepare(settings, Surroundings(), agent=agent)
-    if preparation.agent is None:
+    surroundings = Surroundings()
+
+    def decide(addresses: Addresses = NOWHERE) -> Preparation:
+        return prepare(settings, surroundings, agent=agent, addresses=addresses)
+
+    # Signing in and out asks no model, and a sign-in must not be led through the guard.
+    signs = cli[:1] == LOGIN[:1]
+    prepared = Prepared(decide()) if signs else prepare_metered(settings, decide)
+    found = prepared.preparation.agent
+    if found is None:
         raise AgentError("no agent was prepared", hint="this is a defect; please report it")
-    become([*preparation.agent.argv, "--cli", *cli], preparation)
+    become([*found.argv, "--cli", *cli], prepared, surface_of_command(("claude", *cli), os.environ))
 
 
 def _check(mode: BillingMode, cli: tuple[str, ...]) -> None:

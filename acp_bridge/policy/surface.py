@@ -22,7 +22,7 @@ class Surface(StrEnum):
 
 
 _USER_AGENT = re.compile(r"claude-cli/\S+ \([\w-]+, (?P<entrypoint>[\w-]+)")
-_SURFACES = {
+SURFACES = {
     "sdk-ts": Surface.AGENT_SDK,
     "sdk-py": Surface.AGENT_SDK,
     "sdk-cli": Surface.PRINT,
@@ -31,6 +31,7 @@ _SURFACES = {
     "local-agent": Surface.COWORK,
     "remote_cowork": Surface.COWORK,
 }
+"""The surface of each entry point that Claude Code names."""
 
 
 def surface_of(user_agent: str | None) -> Surface:
@@ -44,4 +45,4 @@ def surface_of(user_agent: str | None) -> Surface:
     if not user_agent.startswith("claude-cli/"):
         return Surface.THIRD_PARTY
     named = _USER_AGENT.match(user_agent)
-    return _SURFACES.get(named["entrypoint"], Surface.UNKNOWN) if named else Surface.UNKNOWN
+    return SURFACES.get(named["entrypoint"], Surface.UNKNOWN) if named else Surface.UNKNOWN

@@ -103,6 +103,10 @@ class BudgetedRun:
         """Asked before each request that the wire guard would send."""
         return self._budgets.before_request
 
+    async def before_run(self) -> Refuse | None:
+        """Whether a program that nobody can stop later may begin; if not, why."""
+        return await self._budgets.before_prompt(None, begins_turn=False)
+
     def see(self, fact: Fact) -> None:
         """Take a fact of the relay core; returns at once."""
         self._budgets.see(fact)

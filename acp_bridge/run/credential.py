@@ -32,13 +32,22 @@ class RunCredential:
     placeholder: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, settings: Settings, inherited: str | None, *, guarded: bool) -> Self:
+    def of(
+        cls,
+        settings: Settings,
+        inherited: str | None,
+        *,
+        guarded: bool,
+        at_terminal: bool = False,
+    ) -> Self:
         """The credential that the settings name.
 
         Args:
             settings: what the user asked for.
             inherited: the API key in the environment that the bridge was started with.
             guarded: a wire guard attaches it. Otherwise it is read at once.
+            at_terminal: Claude Code would ask whether an API key may be used; the placeholder is a
+                bearer then, of which it asks nothing.
 
         Raises:
             ConfigurationError: it is missing or wrong.
@@ -49,7 +58,8 @@ class RunCredential:
         if not guarded:
             return cls(source.read())
         placeholder = f"{_beginning(settings)}acp-bridge-placeholder-{new_token()}"
-        return cls(stand_in(source.form, placeholder), source, placeholder)
+        form = "bearer" if at_terminal else source.form
+        return cls(stand_in(form, placeholder), source, placeholder)
 
     @property
     def form(self) -> str | None:

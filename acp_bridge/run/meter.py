@@ -5,7 +5,7 @@ reads files does so in a worker thread, so a slow disk delays entries and never 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -21,11 +21,12 @@ from acp_bridge.ledger.writer import LedgerWriter
 from acp_bridge.metering.meter import Meter
 from acp_bridge.metering.readings import Reading
 from acp_bridge.metering.settlement import Books, Settlement
-from acp_bridge.metering.telemetry import UnreadableTelemetryError, read_events
+from acp_bridge.metering.telemetry import TelemetryEvent, UnreadableTelemetryError, read_events
 from acp_bridge.metering.usage import Source, UsageEntry
 from acp_bridge.metering.wire_books import WireBooks
 from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
 from acp_bridge.modes import Bucket
+from acp_bridge.policy.surface import Surface
 from acp_bridge.protocol.facts import (
     Fact,
     PromptEnded,
@@ -71,11 +72,14 @@ class RunMeter:
         changed: called when the sums have changed.
         bypassed: called with an entry of which the wire guard saw nothing.
         charged: what an entry was seen to be charged to; None for what the run began with.
+        surface: what kind of program asks, in the sessions that a client or the user opened.
 
     Attributes:
         lost: what was told and given up.
         sessions: the sessions of Claude Code that were seen.
         prices: of what the wire shows, and in mode C of all else; None leaves costs unknown.
+        own_session: asked of each session that shows up before anybody opened it: how the user
+            opened it, or None for one that is nobody's, as a ``claude -p`` of a tool.
     """
 
     def __init__(  # noqa: PLR0913 - what counts, what keeps, what settles, and who is told
@@ -90,12 +94,22 @@ class RunMeter:
         changed: Callable[[], None] = lambda: None,
         bypassed: Callable[[UsageEntry], None] = lambda _: None,
         charged: Callable[[UsageEntry], Bucket | None] = lambda _: None,
+        surface: Surface = Surface.AGENT_SDK,
     ) -> None:
         self.lost = 0
         self.prices: Prices | None = None
+        self.own_session: Callable[[str], SessionOpened | None] = lambda _: None
         self._run = run
+        # `claude -p` asks for no title, so none can have been cut off.
+        self._titled = surface is Surface.PRINT
         self._recorder = Recorder(
-            run, writer, wire=wire, changed=changed, bypassed=bypassed, charged=charged
+            run,
+            writer,
+            wire=wire,
+            changed=changed,
+            bypassed=bypassed,
+            charged=charged,
+            surface=surface,
         )
         self._left_overs = LeftOvers(run, writer, settler, clock)
         self._meter = meter
@@ -199,10 +213,12 @@ class RunMeter:
         meter = self._meter
         match what:
             case bytes():
+                await self._open_own({event.session_id for event in _events(what)}, at)
                 self._hear(what, at)
             case AnswerBegan(request_id):
                 self._recorder.answered(request_id)
             case WireExchange():
+                await self._open_own({what.request.session_id}, at)
                 self._watch(what, at)
             case PromptStarted(session_id):
                 meter.prompt_started(session_id, at)
@@ -245,13 +261,17 @@ class RunMeter:
             self.release(exchange.reservation)
 
     def _hear(self, body: bytes, at: datetime) -> None:
-        try:
-            events = read_events(body)
-        except UnreadableTelemetryError:
-            return
-        entries = self._meter.telemetry_seen(events, at)
+        entries = self._meter.telemetry_seen(_events(body), at)
         self.sessions.note(at)
         self._record(entries)
+
+    async def _open_own(self, session_ids: Iterable[str | None], at: datetime) -> None:
+        """Open what shows up and was opened by the user, where no client says so."""
+        for session_id in session_ids:
+            if session_id is not None and self.sessions.get(session_id) is None:
+                fact = self.own_session(session_id)
+                if fact is not None:
+                    await self._opened(fact, at)
 
     async def _opened(self, fact: SessionOpened, at: datetime) -> None:
         session_id = fact.session_id
@@ -271,7 +291,7 @@ class RunMeter:
                 session_id,
                 opened_with=opening.reading,
                 continued=fact.continued,
-                titled=opening.titled,
+                titled=opening.titled or self._titled,
             )
             self._recorder.keep(opening.reading, at)
             self._keep_settlement(opening.settlement)
@@ -357,3 +377,11 @@ class RunMeter:
         now = self._clock()
         for place, reading in enumerate(settlement.accounted):
             self._recorder.keep(reading, later(now, place))
+
+
+def _events(body: bytes) -> list[TelemetryEvent]:
+    """What a body of telemetry tells; nothing if it cannot be read."""
+    try:
+        return read_events(body)
+    except UnreadableTelemetryError:
+        return []

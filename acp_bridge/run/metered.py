@@ -26,6 +26,7 @@ from acp_bridge.metering.usage import UsageEntry
 from acp_bridge.metering.wire_books import WireBooks
 from acp_bridge.metering.wire_exchange import AnswerBegan, WireExchange
 from acp_bridge.modes import AgentKind, BillingMode, Guard
+from acp_bridge.policy.surface import Surface
 from acp_bridge.protocol.facts import AgentIdentified, Fact, SessionOpened
 from acp_bridge.run.bucket import BucketInForce
 from acp_bridge.run.meter import RunMeter
@@ -58,6 +59,7 @@ class MeteredRun:
         log: where trouble is told, once.
         bypassed: called with an entry of which the wire guard, if there is one, saw nothing.
         in_force: what is charged; None for what the record says, whatever is seen.
+        surface: what kind of program asks, in the sessions that a client or the user opened.
     """
 
     def __init__(  # noqa: PLR0913 - what is metered, where it goes, and who is told
@@ -69,6 +71,7 @@ class MeteredRun:
         *,
         bypassed: Callable[[UsageEntry], None] = lambda _: None,
         in_force: BucketInForce | None = None,
+        surface: Surface = Surface.AGENT_SDK,
     ) -> None:
         settings = preparation.settings
         path = ledger_path(settings.state_dir)
@@ -95,6 +98,7 @@ class MeteredRun:
             changed=self._changed,
             bypassed=bypassed,
             charged=(lambda _: None) if in_force is None else in_force.charged,
+            surface=surface,
         )
         if record.mode is BillingMode.ENDPOINT:
             self._meter.prices = endpoint_prices(settings.tables)
@@ -149,6 +153,10 @@ class MeteredRun:
                 if isinstance(fact, SessionOpened):
                     self._opened.set()
                 self._meter.see(fact)
+
+    def open_by(self, own_session: Callable[[str], SessionOpened | None]) -> None:
+        """Ask of each session that nobody opened whether, and how, the user did."""
+        self._meter.own_session = own_session
 
     def client_of(self, session_id: str | None) -> str | None:
         """The client's session that one of Claude Code's is part of; None if no client's is."""

@@ -66,6 +66,8 @@ class Preparation:
         credential: what the agent is given, and what stays with the bridge.
         guard: what the wire guard does in this run.
         removed: what was taken away, as (channel, origin).
+        claude: Claude Code behind the gate; None without a gate.
+        own_claude: the user's own, which calls by name reach; None if there is none.
         budgets: those that the user set.
     """
 
@@ -81,6 +83,8 @@ class Preparation:
     folders: Folders
     credential: RunCredential
     guard: Guard
+    claude: Path | None
+    own_claude: Path | None
     budgets: "tuple[Budget, ...]" = ()
 
     @property
@@ -142,12 +146,14 @@ class Surroundings:
         own_cwd: where the agent starts; None for where the bridge was started.
         layers: which layers are on.
         wall_time: the wall time of a moment on the relay's monotonic clock (seconds).
+        at_terminal: somebody sits at a terminal, whom Claude Code can ask something.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     own_cwd: Path | None = None
     layers: Layers = ALL_LAYERS
     wall_time: Callable[[float], datetime] = field(default_factory=_wall_time)
+    at_terminal: bool = False
 
     @property
     def cwd(self) -> Path:
@@ -198,16 +204,23 @@ def prepare_in_memory(settings: Settings, surroundings: Surroundings) -> Prepara
     )
 
 
-def prepare_command(settings: Settings, surroundings: Surroundings) -> Preparation:
+def prepare_command(
+    settings: Settings, surroundings: Surroundings, addresses: Addresses = NOWHERE
+) -> Preparation:
     """Decide a run that has no ACP agent: Claude Code itself, for ``exec``.
+
+    Args:
+        settings: what the user asked for.
+        surroundings: what the run is started from.
+        addresses: where the bridge listens.
 
     Raises:
         BridgeError: as `prepare`.
     """
     try:
-        return prepare(settings, surroundings)
+        return prepare(settings, surroundings, addresses=addresses)
     except AgentError:
-        return _prepared(settings, surroundings, None)
+        return _prepared(settings, surroundings, None, addresses)
 
 
 def _find_agent(command: Sequence[str] | None, search_path: str) -> AgentCommand:
@@ -231,7 +244,9 @@ def _prepared(
     folders = Folders.of(channels, environ)
     is_claude = settings.agent_kind is not AgentKind.OTHER
     inherited = environ.get(channels.roles["api_key"])
-    credential = RunCredential.of(settings, inherited, guarded=guarded)
+    credential = RunCredential.of(
+        settings, inherited, guarded=guarded, at_terminal=surroundings.at_terminal
+    )
     plan = make_plan(
         channels,
         mode=settings.mode,
@@ -251,14 +266,16 @@ def _prepared(
     sweep(settings.state_dir, now)
     directory = RunDirectory.create(settings.state_dir, new_run_id(now))
     try:
-        launcher = None
+        launcher = claude = own_claude = None
         environment: Mapping[str, str] = ungated(plan, environ, guarded=guarded)
         if is_claude and surroundings.layers.gate:
+            claude = _claude(settings, command, surroundings.search_path)
+            own_claude = find_own_claude(surroundings.search_path, [settings.state_dir])
             launcher = write_launcher(
                 plan,
                 directory.path,
-                claude=_claude(settings, command, surroundings.search_path),
-                nested_claude=find_own_claude(surroundings.search_path, [settings.state_dir]),
+                claude=claude,
+                nested_claude=own_claude,
                 adapter_cache=_adapter_cache(settings.state_dir),
             )
             environment = launcher.environment
@@ -278,6 +295,8 @@ def _prepared(
         folders=folders,
         credential=credential,
         guard=settings.wire_guard if guarded else Guard.OFF,
+        claude=claude,
+        own_claude=own_claude,
         budgets=budgets,
     )
 

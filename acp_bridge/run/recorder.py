@@ -29,6 +29,7 @@ class Recorder:
         changed: called when the sums have changed.
         bypassed: called with an entry of which the wire guard saw nothing.
         charged: what an entry was seen to be charged to; None for what the run began with.
+        surface: what kind of program asks, in the sessions that a client or the user opened.
 
     Attributes:
         spent: called with each row that was handed to the ledger.
@@ -43,6 +44,7 @@ class Recorder:
         changed: Callable[[], None],
         bypassed: Callable[[UsageEntry], None],
         charged: Callable[[UsageEntry], Bucket | None],
+        surface: Surface = Surface.AGENT_SDK,
     ) -> None:
         self.spent: Callable[[SpentRow], None] = lambda _: None
         self.usage = RunUsage(run.mode)
@@ -50,7 +52,7 @@ class Recorder:
         self._wire = wire
         self._run = run
         self._payer = Payer.of(run)
-        self._surface = Surface.AGENT_SDK
+        self._surface = surface
         self._writer = writer
         self._changed = changed
         self._bypassed = bypassed

@@ -1,7 +1,7 @@
 """From settings to an agent that is being started. Needs no event loop, and imports none."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from acp_bridge.agent.find import AgentCommand
@@ -9,7 +9,12 @@ from acp_bridge.agent.spawn import Spawned, WaitingKeeper, spawn_agent
 from acp_bridge.errors import AgentError, ConfigurationError
 from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.modes import AgentKind, Guard
-from acp_bridge.run.preparation import Addresses, Preparation, Surroundings, prepare
+from acp_bridge.run.preparation import (
+    Addresses,
+    Preparation,
+    Surroundings,
+    prepare,
+)
 from acp_bridge.settings import Settings
 
 
@@ -46,6 +51,44 @@ def begin(
     Raises:
         BridgeError: as `prepare`; or the agent cannot be started.
     """
+    with _reserved(settings) as (telemetry, guard, addresses):
+        preparation = prepare(settings, surroundings, agent=agent, addresses=addresses)
+        return Begun(preparation, _spawned(preparation, surroundings, keeper), telemetry, guard)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run of a command that is not started yet; `acp_bridge.companion` stands beside it.
+
+    Attributes:
+        telemetry: where Claude Code's telemetry goes; None if nobody is to receive it.
+        guard: where model requests go; None without a wire guard.
+    """
+
+    preparation: Preparation
+    telemetry: BoundAddress | None = None
+    guard: BoundAddress | None = None
+
+
+def prepare_metered(settings: Settings, decide: Callable[[Addresses], Preparation]) -> Prepared:
+    """Prepare the run of a command that has the terminal, with somebody to meter and guard it.
+
+    Args:
+        settings: what the user asked for.
+        decide: prepares the run, given where the bridge listens.
+
+    Raises:
+        BridgeError: as `decide`.
+    """
+    with _reserved(settings) as (telemetry, guard, addresses):
+        return Prepared(decide(addresses), telemetry, guard)
+
+
+@contextmanager
+def _reserved(
+    settings: Settings,
+) -> Iterator[tuple[BoundAddress | None, BoundAddress | None, Addresses]]:
+    """Addresses for telemetry and guard, given back if the block is left by an error."""
     with ExitStack() as reserved:
         telemetry = _receiver_address(settings)
         if telemetry is not None:
@@ -53,13 +96,15 @@ def begin(
         guard = _guard_address(settings)
         if guard is not None:
             reserved.callback(guard.close)
-        addresses = Addresses(
-            None if telemetry is None else telemetry.url, None if guard is None else guard.url
+        yield (
+            telemetry,
+            guard,
+            Addresses(
+                None if telemetry is None else telemetry.url,
+                None if guard is None else guard.url,
+            ),
         )
-        preparation = prepare(settings, surroundings, agent=agent, addresses=addresses)
-        begun = Begun(preparation, _spawned(preparation, surroundings, keeper), telemetry, guard)
         reserved.pop_all()
-        return begun
 
 
 def _receiver_address(settings: Settings) -> BoundAddress | None:

@@ -86,7 +86,7 @@ async def start(settings: Settings, origin: From, log: Log) -> Started:
     # Before an agent is started that nobody would look after, or while one boots.
     decide = partial(bucket_in_force, settings, config_path(environ), datetime.now(UTC))
     in_force = await anyio.to_thread.run_sync(decide)
-    pools = _pools(settings, in_force)
+    pools = pools_of(settings, in_force)
     begun = origin.begun
     if begun is None:
         surroundings = Surroundings(environ=dict(environ), own_cwd=origin.cwd, layers=origin.layers)
@@ -101,7 +101,12 @@ async def start(settings: Settings, origin: From, log: Log) -> Started:
     return Started(begun.preparation, agent, in_force, begun.telemetry, begun.guard, pools)
 
 
-def _pools(settings: Settings, in_force: BucketInForce) -> "tuple[Budget, ...]":
+def pools_of(settings: Settings, in_force: BucketInForce) -> "tuple[Budget, ...]":
+    """Budgets that the user's plan brings along.
+
+    Raises:
+        BridgeError: a policy's pool is wrong.
+    """
     if settings.plan is None:
         return ()
     from acp_bridge.run.budget_file import plan_pools  # noqa: PLC0415 - for those who name a plan

@@ -88,12 +88,12 @@ AWS_REGION GOOGLE_APPLICATION_CREDENTIALS GOOGLE_CLOUD_PROJECT
 _PLANNED = """
 CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST ANTHROPIC_CONFIG_DIR ANTHROPIC_BASE_URL
 _CLAUDE_CODE_ASSUME_FIRST_PARTY_BASE_URL NO_PROXY no_proxy CLAUDE_CODE_EXECUTABLE CLAUDE_ENV_FILE
-PATH
+CLAUDE_CODE_DISABLE_AGENT_VIEW PATH
 """.split()
 
 DEMANDS: dict[str, Demand] = {
     "ANTHROPIC_API_KEY": Demand(("set", "remove", "set"), "set"),
-    "ANTHROPIC_AUTH_TOKEN": Demand(("remove", "remove", "set"), "set"),
+    "ANTHROPIC_AUTH_TOKEN": Demand(("set", "remove", "set"), "set"),
     "ANTHROPIC_CUSTOM_HEADERS": Demand(("remove", "remove", "set"), "set"),
     "CLAUDE_CODE_OAUTH_TOKEN": Demand(("remove", "set", "remove"), "set"),
     "CLAUDE_AGENT_ACP_PROTOCOL": _same("set", "none"),
@@ -162,6 +162,7 @@ MESSAGE_FIELDS = (
 )
 LAUNCH_FORMS = (
     (A, "api_key"),
+    (A, "bearer"),
     (B, "login"),
     (B, "oauth_token"),
     (C, "bearer"),

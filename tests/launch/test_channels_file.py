@@ -147,9 +147,9 @@ def test_every_row_says_why_and_how_it_is_known() -> None:
 
 def test_a_mode_has_only_its_own_forms_of_credential() -> None:
     with pytest.raises(
-        ConfigurationError, match="mode api-key has no credential of the form bearer"
+        ConfigurationError, match="mode api-key has no credential of the form headers"
     ):
-        CHANNELS.launch_form(BillingMode.API_KEY, "bearer")
+        CHANNELS.launch_form(BillingMode.API_KEY, "headers")
 
 
 def _replaced(old: str, new: str) -> Callable[[], str]:

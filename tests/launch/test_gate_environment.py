@@ -23,6 +23,7 @@ def planned(gate: Gate, mode: BillingMode) -> dict[str, str]:
         "ANTHROPIC_CONFIG_DIR": str(folder / "empty"),
         "CLAUDE_CODE_EXECUTABLE": str(gate.launcher.executable),
         "CLAUDE_ENV_FILE": str(folder / "env.sh"),
+        "CLAUDE_CODE_DISABLE_AGENT_VIEW": "1",
     }
     hosted = {"CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1"}
     match mode:

@@ -63,7 +63,8 @@ def test_a_credential_that_the_mode_does_not_use_is_never_written(
     left = {name: f"FAKE-{name}" for name in DEMANDS if DEMANDS[name].settings in ("blank", "set")}
     left.pop("CLAUDE_CODE_OAUTH_TOKEN")
     chosen = {"PATH", "NO_PROXY", "no_proxy", "CLAUDE_ENV_FILE", "CLAUDE_CODE_EXECUTABLE"}
-    secrets = {left[name] for name in left.keys() - chosen - {"ANTHROPIC_CONFIG_DIR"}}
+    chosen |= {"ANTHROPIC_CONFIG_DIR", "CLAUDE_CODE_DISABLE_AGENT_VIEW"}
+    secrets = {left[name] for name in left.keys() - chosen}
     write_settings(tmp_path / "home" / ".claude" / "settings.json", {"env": left})
     make_gate(tmp_path, mode, inherited={name: left[name] for name in left.keys() - {"PATH"}})
 

@@ -47,12 +47,13 @@ def test_every_variable_that_moves_the_payer_contradicts_every_mode(
         if demand.settings in ("none", "own", "own-if-named")
     }
     where_things_are = {"NO_PROXY", "no_proxy", "CLAUDE_CODE_EXECUTABLE", "CLAUDE_ENV_FILE", "PATH"}
+    switched_off = {"CLAUDE_CODE_DISABLE_AGENT_VIEW"}
     test_hooks = {name for name in DEMANDS if name.startswith("CLAUDE_CODE_MANAGED_SETTINGS")} | {
         "CLAUDE_CODE_REMOTE_SETTINGS_PATH",
         "CLAUDE_CODE_DISABLE_ADMIN_ENV_UNION",
         "CLAUDE_CODE_MOCK_REMOTE_SETTINGS",
     }
-    assert named == DEMANDS.keys() - harmless - where_things_are - test_hooks
+    assert named == DEMANDS.keys() - harmless - where_things_are - switched_off - test_hooks
 
 
 def test_a_contradiction_names_file_and_key_and_no_value(tmp_path: Path) -> None:
