@@ -17,7 +17,7 @@ from pathlib import Path
 from acp_bridge.errors import ConfigurationError
 from acp_bridge.ledger.database import LedgerError, explained, open_for_reading, open_for_writing
 from acp_bridge.ledger.exporting import Condition, Format, Part, export, new_file, refuse_ledger
-from acp_bridge.ledger.schema import QUARTER
+from acp_bridge.ledger.schema import QUARTER, SUMS_OF_PLACES
 from acp_bridge.ledger.storing import micros, time_of
 
 _SHOWN = 3
@@ -187,11 +187,13 @@ class Pruning:
         return Part(entries, going)
 
     def _delete(self, connection: sqlite3.Connection) -> None:
+        connection.execute(_DELETE_SUMS, (self._before // QUARTER,))
         for table, condition in self._going().items():
             connection.execute(
                 f"DELETE FROM {table} WHERE {condition.sql}",  # noqa: S608 - own names
                 condition.bound,
             )
+        connection.execute(_SUM_WHAT_IS_LEFT)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -223,6 +225,13 @@ CREATE TEMP TABLE going_sessions AS
 SELECT session_id AS id FROM sessions WHERE run_id IN (SELECT id FROM going_runs)
 EXCEPT SELECT session_id FROM sessions WHERE run_id NOT IN (SELECT id FROM going_runs)
 """
+_DELETE_SUMS = """
+DELETE FROM place_sums WHERE place_id IN (SELECT place_id FROM place_quarters WHERE quarter < ?)
+"""
+_SUM_WHAT_IS_LEFT = f"""
+INSERT INTO place_sums {SUMS_OF_PLACES}
+WHERE place_id NOT IN (SELECT place_id FROM place_sums) GROUP BY 1, 2, 3
+"""  # noqa: S608 - own names
 
 
 @contextmanager

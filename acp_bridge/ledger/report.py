@@ -48,35 +48,123 @@ class Unasked:
     cost: Cost = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class ReportRow:
-    """Usage of one group.
+Part = tuple[CostKind, Sequence[int]]
+"""Sums of entries in one kind of money: `SUM_COLUMNS` and `BREAKDOWN_COLUMNS`, in their order."""
 
-    Attributes:
+
+class RowSum:
+    """Sums by kind of money; one kind, as nearly always, takes little room."""
+
+    __slots__ = ("_cost_kind", "_others", "_sums")
+
+    def __init__(self) -> None:
+        self._cost_kind: CostKind | None = None
+        self._sums: Sequence[int] = ()
+        self._others: dict[CostKind, Sequence[int]] | None = None
+
+    def add(self, cost_kind: CostKind, sums: Sequence[int]) -> None:
+        """Add sums of entries: `SUM_COLUMNS` and `BREAKDOWN_COLUMNS`, in their order."""
+        if self._cost_kind is None:
+            self._cost_kind, self._sums = cost_kind, sums
+        elif cost_kind is self._cost_kind:
+            self._sums = [*map(add, self._sums, sums)]
+        else:
+            self._others = others = self._others or {}
+            present = others.get(cost_kind)
+            others[cost_kind] = sums if present is None else [*map(add, present, sums)]
+
+    @property
+    def parts(self) -> list[Part]:
+        """The sums by kind of money, in the order in which kinds came."""
+        if self._cost_kind is None:
+            return []
+        return [(self._cost_kind, self._sums), *(self._others or {}).items()]
+
+    @property
+    def all_kinds(self) -> Sequence[int]:
+        """The sums of all kinds together, of which the money says nothing."""
+        if self._cost_kind is None:
+            return [0] * _WIDTH
+        if self._others is None:
+            return self._sums
+        return [sum(of) for of in zip(self._sums, *self._others.values(), strict=True)]
+
+    def row(self, values: tuple[str | None, ...], *, pending: bool) -> "ReportRow":
+        """What was added, as a row of a report."""
+        return ReportRow(values, self, pending=pending)
+
+
+class ReportRow:
+    """Usage of one group. What is told of it is worked out when it is asked for.
+
+    Args:
         values: what the report groups by, in its order; None where nobody said.
-        requests: API requests; None if the number of none of them is known.
-        tokens: sums of what is known.
-        sources: known requests by who counted them.
-        states: known requests by how their entries came about.
-        state_tokens: tokens of all kinds by the same.
-        unknown_requests: requests whose tokens nobody told; they are in ``requests``.
-        cost: by kind of money; kinds are never added together.
-        uncosted_entries: entries whose cost is unknown and so missing from ``cost``.
-        unasked: the part that nobody typed.
+        sums: its sums.
         pending: a session in it is not settled yet; its figures may grow.
     """
 
-    values: tuple[str | None, ...]
-    requests: int | None
-    tokens: Tokens
-    sources: dict[Source, int]
-    states: dict[State, int]
-    state_tokens: dict[State, int]
-    unknown_requests: int
-    cost: Cost
-    uncosted_entries: int
-    unasked: Unasked
-    pending: bool
+    __slots__ = ("_of", "pending", "values")
+
+    def __init__(self, values: tuple[str | None, ...], sums: RowSum, *, pending: bool) -> None:
+        self.values = values
+        self.pending = pending
+        self._of = sums
+
+    @property
+    def _sums(self) -> Sequence[int]:
+        return self._of.all_kinds
+
+    @property
+    def requests(self) -> int | None:
+        """API requests; None if the number of none of them is known."""
+        sums = self._sums
+        return None if 0 < sums[_ENTRIES] == sums[_UNCOUNTED] else sums[_REQUESTS]
+
+    @property
+    def tokens(self) -> Tokens:
+        """Sums of what is known."""
+        return Tokens(*self._sums[_TOKENS])
+
+    @property
+    def sources(self) -> dict[Source, int]:
+        """Known requests by who counted them."""
+        return _known(_ALL_SOURCES, self._sums[_SOURCES])
+
+    @property
+    def states(self) -> dict[State, int]:
+        """Known requests by how their entries came about."""
+        return _known(_ALL_STATES, self._sums[_STATES])
+
+    @property
+    def state_tokens(self) -> dict[State, int]:
+        """Tokens of all kinds by the same."""
+        return _known(_ALL_STATES, self._sums[_STATE_TOKENS])
+
+    @property
+    def unknown_requests(self) -> int:
+        """Requests whose tokens nobody told; they are in ``requests``."""
+        return self._sums[_UNKNOWN]
+
+    @property
+    def cost(self) -> Cost:
+        """By kind of money; kinds are never added together."""
+        return {kind: _cost(sums) for kind, sums in self._of.parts}
+
+    @property
+    def uncosted_entries(self) -> int:
+        """Entries whose cost is unknown and so missing from ``cost``."""
+        return self._sums[_UNCOSTED]
+
+    @property
+    def unasked(self) -> Unasked:
+        """The part that nobody typed."""
+        of_all = self._sums[_UNASKED:]
+        unasked = [(kind, sums[_UNASKED:]) for kind, sums in self._of.parts]
+        return Unasked(
+            requests=of_all[_REQUESTS],
+            tokens=Tokens(*of_all[_TOKENS]),
+            cost={kind: _cost(of) for kind, of in unasked if of[_ENTRIES]},
+        )
 
     @property
     def tokens_told(self) -> bool:
@@ -94,49 +182,6 @@ class Report:
     totals: ReportRow
 
 
-class RowSum:
-    """A row in the making: sums by kind of money."""
-
-    __slots__ = ("_by_cost_kind",)
-
-    def __init__(self) -> None:
-        self._by_cost_kind: dict[CostKind, list[int]] = {}
-
-    def add(self, cost_kind: CostKind, sums: Sequence[int]) -> None:
-        """Add sums of entries: `SUM_COLUMNS` and `BREAKDOWN_COLUMNS`, in their order."""
-        present = self._by_cost_kind.get(cost_kind)
-        self._by_cost_kind[cost_kind] = list(sums if present is None else map(add, present, sums))
-
-    def _added_up(self) -> list[int]:
-        by_kind = list(self._by_cost_kind.values())
-        if len(by_kind) == 1:  # as nearly always
-            return by_kind[0]
-        return [sum(of) for of in zip(*by_kind, strict=True)] or [0] * _WIDTH
-
-    def row(self, values: tuple[str | None, ...], *, pending: bool) -> ReportRow:
-        """What was added, as a row of a report."""
-        cost = {kind: _cost(sums) for kind, sums in self._by_cost_kind.items()}
-        unasked = {kind: sums[_UNASKED:] for kind, sums in self._by_cost_kind.items()}
-        sums = self._added_up()
-        return ReportRow(
-            values=values,
-            requests=None if 0 < sums[_ENTRIES] == sums[_UNCOUNTED] else sums[_REQUESTS],
-            tokens=Tokens(*sums[_TOKENS]),
-            sources=_known(Source, sums[_SOURCES]),
-            states=_known(State, sums[_STATES]),
-            state_tokens=_known(State, sums[_STATE_TOKENS]),
-            unknown_requests=sums[_UNKNOWN],
-            cost=cost,
-            uncosted_entries=sums[_UNCOSTED],
-            unasked=Unasked(
-                requests=sums[_UNASKED + _REQUESTS],
-                tokens=Tokens(*sums[_UNASKED:][_TOKENS]),
-                cost={kind: _cost(of) for kind, of in unasked.items() if of[_ENTRIES]},
-            ),
-            pending=pending,
-        )
-
-
 _ENTRIES, _UNCOUNTED, _REQUESTS, _UNKNOWN, _COST, _UNCOSTED = (
     SUM_COLUMNS.index(name)
     for name in (
@@ -148,6 +193,7 @@ _ENTRIES, _UNCOUNTED, _REQUESTS, _UNKNOWN, _COST, _UNCOSTED = (
         "uncosted",
     )
 )
+_ALL_SOURCES, _ALL_STATES = tuple(Source), tuple(State)
 _FIRST_TOKENS = SUM_COLUMNS.index(TOKEN_COLUMNS[0])
 _TOKENS = slice(_FIRST_TOKENS, _FIRST_TOKENS + len(TOKEN_COLUMNS))
 _SOURCES = slice(len(SUM_COLUMNS), len(SUM_COLUMNS) + len(Source))
@@ -159,8 +205,8 @@ _WIDTH = len(SUM_COLUMNS) + len(BREAKDOWN_COLUMNS)
 _Word = TypeVar("_Word", Source, State)
 
 
-def _known(words: type[_Word], counts: Sequence[int]) -> dict[_Word, int]:
-    return {word: count for word, count in zip(words, counts, strict=True) if count}
+def _known(words: tuple[_Word, ...], counts: Sequence[int]) -> dict[_Word, int]:
+    return {word: count for word, count in zip(words, counts) if count}  # noqa: B905 - as long
 
 
 def _cost(sums: Sequence[int]) -> int | None:

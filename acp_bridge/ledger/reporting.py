@@ -1,7 +1,7 @@
-"""Computing a report: whole quarters of an hour from their sums, what is left from the entries."""
+"""Computing a report from the sums, and from entries where a quarter of an hour is cut."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
@@ -22,13 +22,14 @@ from acp_bridge.ledger.schema import (
     with_breakdown,
 )
 from acp_bridge.ledger.storing import micros
-from acp_bridge.metering.usage import CostKind
+from acp_bridge.ledger.sums import breakdown_of_kind
+from acp_bridge.metering.usage import AskedBy, CostKind, Source, State
 
 _SECOND = 1_000_000
 _FOREVER = 1 << 62
 _PERIODS = {GroupKey(period.value): period for period in Period}
 _CHARGES = {key: CHARGE_COLUMNS.index(key) for key in GroupKey if key in CHARGE_COLUMNS}
-_KINDS = {key: f"k.{key}" for key in GroupKey if key in KIND_COLUMNS}
+_KINDS = {key: KIND_COLUMNS.index(key) for key in GroupKey if key in KIND_COLUMNS}
 _PLACES = {GroupKey.RUN: 0, GroupKey.SESSION: 1, GroupKey.PROJECT: 2}
 _COST_KIND = CHARGE_COLUMNS.index("cost_kind")
 
@@ -55,14 +56,36 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A table that can be summed, in SQL, and the part of it that is asked for."""
+    """A table that can be summed, in SQL, and the part of it that is asked for.
+
+    Attributes:
+        table: its name.
+        seconds: the time of a row, in seconds since the epoch.
+        sums: what a row adds to `SUM_COLUMNS`, in their order; empty where all is in columns of
+            its own, breakdown included.
+        column: what `bounds` are for; empty for a table without a time.
+        bounds: the first that is part of it, and the first that is not.
+    """
 
     table: str
-    seconds: str
-    sums: str
-    column: str
-    bounds: tuple[int, int]
-    has_places: bool = True
+    seconds: str = ""
+    sums: tuple[str, ...] = ()
+    column: str = ""
+    bounds: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What entries have in common that are of one kind; ``words`` are `KIND_COLUMNS`."""
+
+    charge: int
+    cost_kind: CostKind
+    words: tuple[str, ...]
+
+    def breakdown(self, sums: Sequence[int]) -> list[int]:
+        """`BREAKDOWN_COLUMNS` of sums of its entries."""
+        asked_by, source, state = self.words
+        return breakdown_of_kind(Source(source), State(state), AskedBy(asked_by), sums)
 
 
 class Reporter:
@@ -77,6 +100,7 @@ class Reporter:
         self._shortest = min(self._wanted, key=list(Period).index, default=Period.MONTH)
         self._local: LocalTime | None = None
         self._charges: dict[int, Words] = {}
+        self._kinds: dict[int, _Kind] = {}
         self._places: dict[int, Words] = {}
 
     def report(self) -> Report:
@@ -87,18 +111,22 @@ class Reporter:
         """
         self._local = self._local_time()
         self._charges = self._read_words("charges", CHARGE_COLUMNS)
-        if any(key in _PLACES for key in self._asked.by):
+        if self._by_kind:
+            self._kinds = self._read_kinds()
+        if self._by_place:
             self._places = self._read_words("places", PLACE_COLUMNS)
         rows: dict[Words, RowSum] = {}
         totals = RowSum()
         for values, cost_kind, sums in self._sums(only_pending=False):
-            rows.setdefault(values, RowSum()).add(cost_kind, sums)
+            row = rows.get(values)
+            if row is None:
+                rows[values] = row = RowSum()
+            row.add(cost_kind, sums)
             totals.add(cost_kind, sums)
         pending = set()
         if self._connection.execute(_PENDING + " LIMIT 1").fetchone():
             pending = {values for values, _, _ in self._sums(only_pending=True)}
-        found = [of.row(values, pending=values in pending) for values, of in rows.items()]
-        found.sort(key=lambda row: [(value is not None, value or "") for value in row.values])
+        found = [rows[values].row(values, pending=values in pending) for values in _ordered(rows)]
         return Report(self._asked.by, found, totals.row((), pending=bool(pending)))
 
     def _read_words(self, table: str, columns: Sequence[str]) -> dict[int, Words]:
@@ -129,30 +157,47 @@ class Reporter:
             yield _entries(start, end)
             return
         is_detailed = only_pending or self._asked.run_id or self._asked.session_id
-        if is_detailed or any(key in _DETAILS for key in self._asked.by):
-            yield _PLACE_QUARTERS(bounds=(first, last))
-        else:
+        if not is_detailed and not any(key in _DETAILS for key in self._asked.by):
             yield _CHARGE_QUARTERS(bounds=(first, last))
+        elif (start, end) == (0, _FOREVER) and self._local is None and not self._by_kind:
+            yield _PLACE_SUMS
+        else:
+            yield _PLACE_QUARTERS(bounds=(first, last))
         if start < first * QUARTER:
             yield _entries(start, first * QUARTER)
         if last * QUARTER < end < _FOREVER:
             yield _entries(last * QUARTER, end)
 
+    @property
+    def _by_place(self) -> bool:
+        return any(key in {GroupKey.RUN, GroupKey.SESSION} for key in self._asked.by)
+
+    @property
+    def _by_kind(self) -> bool:
+        return any(key in _KINDS for key in self._asked.by)
+
     def _columns(self, source: _Source) -> dict[str, str]:
-        """What is grouped by in SQL; charges and places by their numbers, which compare quickly."""
-        columns = {"charge": "charge_id"}
+        """What is grouped by in SQL; all but subagents by their numbers, which compare quickly."""
+        columns = {}
+        if self._by_place:
+            columns["place"] = "t.place_id"
+        elif GroupKey.PROJECT in self._asked.by:
+            columns["project"] = "p.project"
+        if GroupKey.SUBAGENT in self._asked.by:
+            columns[GroupKey.SUBAGENT] = "t.agent_id"
         if self._local is not None:
             columns["time"] = self._local.number_sql(self._shortest, source.seconds)
-        if any(key in _PLACES for key in self._asked.by):
-            columns["place"] = "t.place_id"
-        if GroupKey.SUBAGENT in self._asked.by:
-            columns[GroupKey.SUBAGENT] = "nullif(t.agent_id, '')"
-        return columns | {key: _KINDS[key] for key in self._asked.by if key in _KINDS}
+        if self._by_kind:
+            return columns | {"kind": "t.kind_id"}
+        return columns | {"charge": "c.same"}
 
     def _read(self, source: _Source, *, only_pending: bool) -> Iterator[Found]:
         columns = self._columns(source)
-        where = [f"t.{source.column} >= ?", f"t.{source.column} < ?"]
-        bound = list[Any](source.bounds)
+        where = ["1"]
+        bound: list[Any] = []
+        if source.column:
+            where = [f"t.{source.column} >= ?", f"t.{source.column} < ?"]
+            bound = [*source.bounds]
         if self._asked.run_id is not None:
             where.append("t.place_id IN (SELECT id FROM places WHERE run_id = ?)")
             bound.append(self._asked.run_id)
@@ -161,17 +206,61 @@ class Reporter:
             bound.append(self._asked.session_id)
         if only_pending:
             where.append(f"t.place_id IN ({_PENDING})")
-        kinds = " JOIN kinds k ON k.id = t.kind_id" if source.has_places else ""
         groups = ", ".join(str(number + 1) for number in range(len(columns)))
         sql = (
-            f"SELECT {', '.join(columns.values())}, {source.sums} FROM {source.table} t{kinds}"  # noqa: S608 - own names
+            f"SELECT {', '.join(columns.values())}, {self._summed(source)}"  # noqa: S608 - own names
+            f" FROM {source.table} t{self._joined(source)}"
             f" WHERE {' AND '.join(where)} GROUP BY {groups}"
         )
         width, places = len(columns), {name: place for place, name in enumerate(columns)}
-        values_of = self._values(places)
-        charge, kinds_of_money = places["charge"], self._kinds_of_money()
-        for found in self._connection.execute(sql, bound):
-            yield values_of(found), kinds_of_money[found[charge]], found[width:]
+        values_of, found = self._values(places), self._connection.execute(sql, bound)
+        if self._by_kind:
+            kind = places["kind"]
+            for row in found:
+                of = self._kinds[row[kind]]
+                sums = row[width:]
+                yield values_of(row), of.cost_kind, [*sums, *of.breakdown(sums)]
+        else:
+            charge, kinds_of_money = places["charge"], self._kinds_of_money()
+            for row in found:
+                yield values_of(row), kinds_of_money[row[charge]], row[width:]
+
+    def _summed(self, source: _Source) -> str:
+        """The sums, in SQL; of kinds without their breakdown, which a kind has in common."""
+        if not source.sums:
+            return _ALL_SUMS
+        if self._by_kind:
+            return ", ".join(f"sum({part})" for part in source.sums)
+        return with_breakdown(source.sums)
+
+    def _joined(self, source: _Source) -> str:
+        """Where the words are that are grouped by, and which charges are taken for the same."""
+        by_project = GroupKey.PROJECT in self._asked.by and not self._by_place
+        places = " JOIN places p ON p.id = t.place_id" if by_project else ""
+        if self._by_kind:
+            return places
+        if not source.sums:
+            return f"{places} JOIN {self._same_charges()} c ON c.id = t.charge_id"
+        kinds = " JOIN kinds k ON k.id = t.kind_id"
+        return f"{places}{kinds} JOIN {self._same_charges()} c ON c.id = k.charge_id"
+
+    def _same_charges(self) -> str:
+        """Charges with the first that has the same words, of those that are asked for, in SQL."""
+        asked = [_CHARGES[key] for key in self._asked.by if key in _CHARGES]
+        first: dict[Words, int] = {}
+        pairs = [
+            (number, first.setdefault((*[of[at] for at in asked], of[_COST_KIND]), number))
+            for number, of in self._charges.items()
+        ]
+        values = ", ".join(map(str, pairs)) or "(NULL, NULL)"
+        return f"(SELECT column1 AS id, column2 AS same FROM (VALUES {values}))"  # noqa: S608 - numbers
+
+    def _read_kinds(self) -> dict[int, "_Kind"]:
+        sql = f"SELECT id, charge_id, {', '.join(KIND_COLUMNS)} FROM kinds"  # noqa: S608 - own names
+        return {
+            number: _Kind(charge, CostKind(self._charges[charge][_COST_KIND] or ""), tuple(words))
+            for number, charge, *words in self._connection.execute(sql)
+        }
 
     def _kinds_of_money(self) -> dict[int, CostKind]:
         return {number: CostKind(of[_COST_KIND] or "") for number, of in self._charges.items()}
@@ -179,24 +268,34 @@ class Reporter:
     def _values(self, places: dict[str, int]) -> Callable[[Sequence[Any]], Words]:
         """How to read what is grouped by from a row, whose columns are at these places."""
         readers = [self._reader(key, places) for key in self._asked.by]
+        if len(readers) == 1:  # the longest reports are such
+            (read,) = readers
+            return lambda found: (read(found),)
         return lambda found: tuple([read(found) for read in readers])
 
     def _reader(self, key: GroupKey, places: dict[str, int]) -> Callable[[Sequence[Any]], Any]:
-        if key in _CHARGES:
-            return self._word(self._charges, places["charge"], _CHARGES[key])
-        if key in _PLACES:
-            return self._word(self._places, places["place"], _PLACES[key])
         if key in _PERIODS:
             # Without entries there is no time to tell, and no row to read it from.
             return self._period(places.get("time", 0), self._wanted.index(_PERIODS[key]))
-        return itemgetter(places[key])
+        if key is GroupKey.SUBAGENT:
+            agent = places[key]
+            return lambda found: found[agent] or None
+        if key is GroupKey.PROJECT and not self._by_place:
+            return itemgetter(places["project"])
+        table, words = self._words_of(key)
+        place = places[table]
+        return lambda found: words[found[place]]
 
-    @staticmethod
-    def _word(
-        words: dict[int, Words], place: int, column: int
-    ) -> Callable[[Sequence[Any]], str | None]:
-        chosen = {number: of[column] for number, of in words.items()}
-        return lambda found: chosen[found[place]]
+    def _words_of(self, key: GroupKey) -> tuple[str, dict[int, str | None]]:
+        """Whose number a row has for it, and the words by that number."""
+        if key in _PLACES:
+            return "place", {number: of[_PLACES[key]] for number, of in self._places.items()}
+        if key in _KINDS:
+            return "kind", {number: of.words[_KINDS[key]] for number, of in self._kinds.items()}
+        words = {number: of[_CHARGES[key]] for number, of in self._charges.items()}
+        if self._by_kind:
+            return "kind", {number: words[of.charge] for number, of in self._kinds.items()}
+        return "charge", words
 
     def _period(self, place: int, which: int) -> Callable[[Sequence[Any]], str]:
         known: dict[int, str] = {}
@@ -210,22 +309,22 @@ class Reporter:
         return read
 
 
+def _ordered(rows: Collection[Words]) -> list[Words]:
+    """In ascending order, what nobody said before all words."""
+    if any("" in values for values in rows):
+        return sorted(rows, key=lambda row: [(value is not None, value or "") for value in row])
+    return sorted(rows, key=lambda row: row if None not in row else tuple(v or "" for v in row))
+
+
 _DETAILS = frozenset((*_KINDS, *_PLACES, GroupKey.SUBAGENT))
 _SECONDS_OF_QUARTER = "(t.quarter * 900)"
 
-_PLACE_QUARTERS = partial(
-    _Source, "place_quarters", _SECONDS_OF_QUARTER, with_breakdown(QUARTER_SUMS), "quarter"
-)
-_CHARGE_QUARTERS = partial(
-    _Source,
-    "charge_quarters",
-    _SECONDS_OF_QUARTER,
-    ", ".join(f"sum(t.{column})" for column in (*SUM_COLUMNS, *BREAKDOWN_COLUMNS)),
-    "quarter",
-    has_places=False,
-)
+_ALL_SUMS = ", ".join(f"sum(t.{column})" for column in (*SUM_COLUMNS, *BREAKDOWN_COLUMNS))
+
+_PLACE_QUARTERS = partial(_Source, "place_quarters", _SECONDS_OF_QUARTER, QUARTER_SUMS, "quarter")
+_CHARGE_QUARTERS = partial(_Source, "charge_quarters", _SECONDS_OF_QUARTER, (), "quarter")
+_PLACE_SUMS = _Source("place_sums")
 
 
 def _entries(start: int, end: int) -> _Source:
-    sums = with_breakdown(ENTRY_SUMS)
-    return _Source("usage", f"(t.at / {_SECOND})", sums, "at", (start, end))
+    return _Source("usage", f"(t.at / {_SECOND})", ENTRY_SUMS, "at", (start, end))

@@ -13,6 +13,9 @@ with everything that one can group by, the second smaller for what is asked most
 in the transaction that adds the entries. Every time zone in use is a multiple of a quarter of an
 hour away from UTC, so that hours, days, weeks and months of any zone are sums of whole quarters.
 
+``place_sums`` are the same sums by session and subagent, over all time: reports by session, project
+or subagent would have to add up nearly as many quarters as there are entries.
+
 ``witnesses`` holds what each witness said in all, for comparison; nothing is summed from it, and a
 row is replaced when its witness says more.
 
@@ -211,7 +214,20 @@ CREATE TABLE reservations (
 CREATE INDEX reservations_by_run ON reservations (run_id);
 """
 
-MIGRATIONS = (_BASE, _QUARTERS, _WITNESSES, _POLICIES)
+SUMS_OF_PLACES = f"""
+    SELECT place_id, agent_id, charge_id, {with_breakdown(QUARTER_SUMS)}
+    FROM place_quarters t JOIN kinds k ON k.id = kind_id"""  # noqa: S608 - own names
+"""The rows of ``place_sums``, without the ``GROUP BY`` of its first three columns."""
+
+_SUMS = f"""
+CREATE TABLE place_sums (
+    place_id INTEGER NOT NULL, agent_id TEXT NOT NULL, charge_id INTEGER NOT NULL,
+    {_counters((*SUM_COLUMNS, *BREAKDOWN_COLUMNS))}, PRIMARY KEY (place_id, agent_id, charge_id)
+) WITHOUT ROWID;
+INSERT INTO place_sums {SUMS_OF_PLACES} GROUP BY 1, 2, 3;
+"""
+
+MIGRATIONS = (_BASE, _QUARTERS, _WITNESSES, _POLICIES, _SUMS)
 """Version N of the schema is what the first N leave. Once released, a migration never changes."""
 
 

@@ -1,7 +1,8 @@
-"""Putting rows into the ledger: one transaction a batch, the sums by quarter written with it."""
+"""Putting rows into the ledger: one transaction a batch, the sums written with it."""
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from acp_bridge.ledger.records import (
@@ -126,6 +127,10 @@ _ADD_TO_CHARGE = _insert_or_add(
     "charge_quarters", ("quarter", "charge_id"), (*SUM_COLUMNS, *BREAKDOWN_COLUMNS)
 )
 
+_ADD_TO_PLACE_SUMS = _insert_or_add(
+    "place_sums", ("place_id", "agent_id", "charge_id"), (*SUM_COLUMNS, *BREAKDOWN_COLUMNS)
+)
+
 Noted = (
     RunRow
     | SessionRow
@@ -141,6 +146,15 @@ Noted = (
 
 Key = tuple[int | str, ...]
 Sums = dict[Key, list[int]]
+
+
+@dataclass(slots=True)
+class _SumsBy:
+    """What a batch adds to each table of sums, by its key."""
+
+    place_and_quarter: Sums = field(default_factory=dict)
+    charge_and_quarter: Sums = field(default_factory=dict)
+    place: Sums = field(default_factory=dict)
 
 
 class Store:
@@ -177,15 +191,18 @@ class Store:
         self._connection.close()
 
     def _write(self, rows: Sequence[Row]) -> int:
-        by_place: Sums = {}
-        by_charge: Sums = {}
+        sums_by = _SumsBy()
         added = 0
         for row in rows:
             if isinstance(row, SpentRow):
-                added += self._spend(row, by_place, by_charge)
+                added += self._spend(row, sums_by)
             else:
                 self._note(row)
-        for statement, sums in ((_ADD_TO_PLACE, by_place), (_ADD_TO_CHARGE, by_charge)):
+        for statement, sums in (
+            (_ADD_TO_PLACE, sums_by.place_and_quarter),
+            (_ADD_TO_CHARGE, sums_by.charge_and_quarter),
+            (_ADD_TO_PLACE_SUMS, sums_by.place),
+        ):
             self._connection.executemany(statement, [(*key, *of) for key, of in sums.items()])
         return added
 
@@ -214,7 +231,7 @@ class Store:
                 amounts = _amounts(row.requests, row.tokens, row.cost_micros)
                 self._connection.execute(_WITNESS, (*told_by, *amounts, micros(row.at)))
 
-    def _spend(self, row: SpentRow, by_place: Sums, by_charge: Sums) -> bool:
+    def _spend(self, row: SpentRow, sums_by: "_SumsBy") -> bool:
         entry = row.entry
         charge = self._charge(row)
         kind = self._kind(charge, entry)
@@ -233,8 +250,11 @@ class Store:
         if not cursor.rowcount:
             return False
         sums = sums_of(entry)
-        _add(by_place, (at // QUARTER, kind, place, entry.agent_id or ""), sums)
-        _add(by_charge, (at // QUARTER, charge), [*sums, *breakdown_of(entry, sums)])
+        all_sums = [*sums, *breakdown_of(entry, sums)]
+        quarter, agent = at // QUARTER, entry.agent_id or ""
+        _add(sums_by.place_and_quarter, (quarter, kind, place, agent), sums)
+        _add(sums_by.charge_and_quarter, (quarter, charge), all_sums)
+        _add(sums_by.place, (place, agent, charge), all_sums)
         return True
 
     def _charge(self, row: SpentRow) -> int:

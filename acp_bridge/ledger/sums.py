@@ -1,11 +1,15 @@
 """What one entry adds to the sums, wherever they are kept: on disk by quarter, in memory by run."""
 
-from acp_bridge.ledger.schema import SUM_COLUMNS
-from acp_bridge.metering.usage import Source, State, UsageEntry
+from collections.abc import Sequence
+
+from acp_bridge.ledger.schema import SUM_COLUMNS, TOKEN_COLUMNS
+from acp_bridge.metering.usage import AskedBy, Source, State, UsageEntry
 
 _KINDS_OF_TOKENS = 5
 _SOURCES, _STATES = tuple(Source), tuple(State)
 _NOTHING = [0] * len(SUM_COLUMNS)
+_REQUESTS = SUM_COLUMNS.index("requests")
+_TOKENS = slice(SUM_COLUMNS.index(TOKEN_COLUMNS[0]), SUM_COLUMNS.index(TOKEN_COLUMNS[-1]) + 1)
 
 
 def sums_of(entry: UsageEntry) -> list[int]:
@@ -30,11 +34,18 @@ def breakdown_of(entry: UsageEntry, sums: list[int]) -> list[int]:
         entry: the entry.
         sums: its `sums_of`.
     """
-    requests = entry.requests or 0
-    tokens = 0 if entry.tokens is None else entry.tokens.total
+    return breakdown_of_kind(entry.source, entry.state, entry.asked_by, sums)
+
+
+def breakdown_of_kind(
+    source: Source, state: State, asked_by: AskedBy, sums: Sequence[int]
+) -> list[int]:
+    """The same of sums of entries that have these three in common."""
+    requests = sums[_REQUESTS]
+    tokens = sum(sums[_TOKENS])
     return [
-        *(requests if source is entry.source else 0 for source in _SOURCES),
-        *(requests if state is entry.state else 0 for state in _STATES),
-        *(tokens if state is entry.state else 0 for state in _STATES),
-        *(sums if entry.asked_by.unasked else _NOTHING),
+        *(requests if one is source else 0 for one in _SOURCES),
+        *(requests if one is state else 0 for one in _STATES),
+        *(tokens if one is state else 0 for one in _STATES),
+        *(sums if asked_by.unasked else _NOTHING),
     ]

@@ -4,7 +4,7 @@ Reads all of it. Nothing is changed, except by `free_reservations`.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ from acp_bridge.ledger.schema import (
     QUARTER,
     QUARTER_SUMS,
     SUM_COLUMNS,
+    SUMS_OF_PLACES,
     version_of,
     with_breakdown,
 )
@@ -45,6 +46,8 @@ _POINTERS = (
     ("place_quarters", "kind_id", "kinds"),
     ("place_quarters", "place_id", "places"),
     ("charge_quarters", "charge_id", "charges"),
+    ("place_sums", "place_id", "places"),
+    ("place_sums", "charge_id", "charges"),
 )
 """Numbers of words that the schema does not declare; `PRAGMA foreign_key_check` sees the others."""
 
@@ -177,28 +180,44 @@ def _unknown_words(connection: sqlite3.Connection) -> Iterator[str]:
 
 def _wrong_sums(connection: sqlite3.Connection) -> Iterator[str]:
     """Sums that are not what the entries add up to."""
-    by_place = f"""SELECT at / {QUARTER}, kind_id, place_id, ifnull(agent_id, ''),
+    by_place_and_quarter = f"""SELECT at / {QUARTER}, kind_id, place_id, ifnull(agent_id, ''),
         {", ".join(f"sum({part})" for part in ENTRY_SUMS)}
         FROM usage t GROUP BY 1, 2, 3, 4"""  # noqa: S608 - own names
     by_charge = f"""SELECT quarter, charge_id, {with_breakdown(QUARTER_SUMS)}
         FROM place_quarters t JOIN kinds k ON k.id = kind_id GROUP BY 1, 2"""  # noqa: S608 - own names
-    place = ("quarter", "kind_id", "place_id", "agent_id", *SUM_COLUMNS)
+    by_place = f"{SUMS_OF_PLACES} GROUP BY 1, 2, 3"
+    place_and_quarter = ("quarter", "kind_id", "place_id", "agent_id", *SUM_COLUMNS)
     charge = ("quarter", "charge_id", *SUM_COLUMNS, *BREAKDOWN_COLUMNS)
-    for table, columns, summed, of in (
-        ("place_quarters", place, by_place, "the entries"),
-        ("charge_quarters", charge, by_charge, "place_quarters"),
-    ):
-        kept = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - own names
-        quarters = {
-            found[0]
-            for one, other in ((kept, summed), (summed, kept))
-            for found in connection.execute(f"SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other})")  # noqa: S608 - own names
-        }
-        if quarters:
-            yield (
-                f"{table}: in {_counted(len(quarters), 'quarter')} of an hour the sums are not "
-                f"those of {of}, the first at {time_of(min(quarters) * QUARTER)}"
-            )
+    place = ("place_id", "agent_id", "charge_id", *SUM_COLUMNS, *BREAKDOWN_COLUMNS)
+    quarters = _different(connection, "place_quarters", place_and_quarter, by_place_and_quarter)
+    if quarters:
+        yield _wrong_quarters("place_quarters", quarters, "the entries")
+    quarters = _different(connection, "charge_quarters", charge, by_charge)
+    if quarters:
+        yield _wrong_quarters("charge_quarters", quarters, "place_quarters")
+    places = _different(connection, "place_sums", place, by_place)
+    if places:
+        where = f"{len(places):,} place{'' if len(places) == 1 else 's'}"
+        yield f"place_sums: in {where} the sums are not those of place_quarters"
+
+
+def _different(
+    connection: sqlite3.Connection, table: str, columns: Sequence[str], summed: str
+) -> set[int]:
+    """The first columns of rows that are not what was summed, or are missing."""
+    kept = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - own names
+    return {
+        found[0]
+        for one, other in ((kept, summed), (summed, kept))
+        for found in connection.execute(f"SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other})")  # noqa: S608 - own names
+    }
+
+
+def _wrong_quarters(table: str, quarters: set[int], of: str) -> str:
+    return (
+        f"{table}: in {_counted(len(quarters), 'quarter')} of an hour the sums are not "
+        f"those of {of}, the first at {time_of(min(quarters) * QUARTER)}"
+    )
 
 
 def _is_damage(exc: BaseException | None) -> bool:

@@ -111,7 +111,7 @@ def test_a_backup_is_a_sound_ledger_that_replaces_nothing(
 def test_a_sound_ledger_is_called_sound(path: Path, ledger: Command) -> None:
     write(path, spent("a", at=OLD), spent("b"))
     assert ledger("verify").stdout.splitlines() == [
-        f"{path} is sound (schema 4)",
+        f"{path} is sound (schema 5)",
         "2 entries since 2026-11-14, the last on 2026-11-24",
     ]
     assert ledger("verify", "--json").document == {
@@ -119,7 +119,7 @@ def test_a_sound_ledger_is_called_sound(path: Path, ledger: Command) -> None:
         "ledger": str(path),
         "sound": True,
         "problems": [],
-        "ledger_schema": 4,
+        "ledger_schema": 5,
         "entries": 2,
         "first_at": "2026-11-14T12:00:00+00:00",
         "last_at": "2026-11-24T12:00:00+00:00",
@@ -134,7 +134,7 @@ def test_an_unsound_ledger_is_told_apart_by_the_exit_status(path: Path, ledger: 
     said = ledger("verify")
     assert (said.status, said.stderr) == (1, "")
     first, problem, entries, advice = said.stdout.splitlines()
-    assert first == f"{path} is NOT sound (schema 4)"
+    assert first == f"{path} is NOT sound (schema 5)"
     assert problem.startswith("  place_quarters: in 1 quarter of an hour")
     assert entries == "no entries"
     assert "ledger export --everything" in advice

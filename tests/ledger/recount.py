@@ -1,6 +1,7 @@
 """A report computed the slow way, entry by entry: what the sums by quarter are held against."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from typing import TypeVar
 
@@ -10,6 +11,31 @@ from acp_bridge.metering.usage import Source, State, Tokens, total
 
 Values = tuple[str | None, ...]
 Word = TypeVar("Word", Source, State)
+
+
+@dataclass(frozen=True)
+class Recounted:
+    """What a row of a report has to say."""
+
+    values: Values
+    requests: int | None
+    tokens: Tokens
+    sources: dict[Source, int]
+    states: dict[State, int]
+    state_tokens: dict[State, int]
+    unknown_requests: int
+    cost: Cost
+    uncosted_entries: int
+    unasked: Unasked
+    pending: bool
+
+
+def said(row: ReportRow) -> Recounted:
+    return Recounted(**{field.name: getattr(row, field.name) for field in fields(Recounted)})
+
+
+def all_said(rows: Iterable[ReportRow]) -> list[Recounted]:
+    return [said(row) for row in rows]
 
 
 def value(row: SpentRow, key: GroupKey, zone: tzinfo) -> str | None:
@@ -44,7 +70,7 @@ def recount(
     since: datetime | None,
     until: datetime | None,
     zone: tzinfo,
-) -> list[ReportRow]:
+) -> list[Recounted]:
     groups: dict[Values, list[SpentRow]] = {}
     for row in rows:
         if (since is None or row.entry.at >= since) and (until is None or row.entry.at < until):
@@ -53,10 +79,10 @@ def recount(
     return [summed(values, groups[values]) for values in ordered]
 
 
-def summed(values: Values, rows: list[SpentRow]) -> ReportRow:
+def summed(values: Values, rows: list[SpentRow]) -> Recounted:
     known = [row.entry.requests for row in rows if row.entry.requests is not None]
     unasked = [row for row in rows if row.entry.asked_by.unasked]
-    return ReportRow(
+    return Recounted(
         values=values,
         requests=sum(known) if known else None,
         tokens=tokens(rows),

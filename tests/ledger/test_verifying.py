@@ -119,6 +119,21 @@ def test_so_are_sums_by_charge_that_are_not_those_by_place(path: Path, sql: str)
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM place_sums WHERE agent_id = 'agent'",
+        "UPDATE place_sums SET output_tokens = output_tokens + 1",
+        "UPDATE place_sums SET in_settled = 5",
+        "UPDATE place_sums SET agent_id = 'another' WHERE agent_id = 'agent'",
+    ],
+)
+def test_so_are_sums_of_sessions_and_subagents(path: Path, sql: str) -> None:
+    store(path, spent("a"), spent("b", agent_id="agent"))
+    change(path, sql)
+    assert problems(path) == ["place_sums: in 1 place the sums are not those of place_quarters"]
+
+
+@pytest.mark.parametrize(
     ("sql", "said"),
     [
         ("DELETE FROM kinds", "1 row of usage name what is not in kinds"),
@@ -127,6 +142,8 @@ def test_so_are_sums_by_charge_that_are_not_those_by_place(path: Path, sql: str)
         ("DELETE FROM kinds", "1 row of place_quarters name what is not in kinds"),
         ("DELETE FROM places", "1 row of place_quarters name what is not in places"),
         ("DELETE FROM charges", "1 row of charge_quarters name what is not in charges"),
+        ("DELETE FROM places", "1 row of place_sums name what is not in places"),
+        ("DELETE FROM charges", "1 row of place_sums name what is not in charges"),
     ],
 )
 def test_entries_and_sums_whose_words_are_gone_are_told(path: Path, sql: str, said: str) -> None:
