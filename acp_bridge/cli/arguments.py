@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "ledger": "take entries out, back them up, check them, delete old ones",
     "status": "which runs there are, in which mode, with which evidence",
     "receipt": "a session's evidence, usage and decisions in one document",
+    "clients": "the editors that can start the bridge: what to put where, and put it there",
     "explain": "which bucket is charged, by which dated rule, and what would change that",
 }
 

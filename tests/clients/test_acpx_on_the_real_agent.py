@@ -136,3 +136,18 @@ async def cancel_midway(acpx: Acpx, world: Offline) -> Talk:
         await acpx.said("cancel", "-s", "birds")
         await world.endpoint.wait_for(lambda seen: seen.outcome is Outcome.CLIENT_LEFT, 60)
     return talks[0]
+
+
+async def test_what_clients_writes_for_acpx_is_what_acpx_starts(tmp_path: Path) -> None:
+    async with offline(tmp_path, [say("As configured.")], login=True) as world:
+        env = {**bridge_environment(world, BillingMode.SUBSCRIPTION), "HOME": str(world.home.path)}
+        argv = [BRIDGE, "clients", "acpx", "--mode", "subscription", "--write"]
+        written = await anyio.run_process(argv, env=env, cwd=world.home.project)
+        assert b'"argv": [' in written.stdout
+        acpx = Acpx(world, env, ("claude-subscription",))
+        talk = await acpx.talk("exec", "hello")
+        await finished_runs(env)
+
+    assert (talk.status, talk.text) == (0, "As configured.")
+    assert_presented(talk, BillingMode.SUBSCRIPTION)
+    assert_only_the_mode_paid(world, BillingMode.SUBSCRIPTION)

@@ -127,9 +127,15 @@ PAID = {
     "B": {"ACP_BRIDGE_MODE": "B"},
     "C": {"ACP_BRIDGE_MODE": "C", "ACP_BRIDGE_ENDPOINT_API_KEY": FAKE_API_KEY},
 }
+NO_BACKGROUND = {"CLAUDE_CODE_DISABLE_AGENT_VIEW": "1"}
+"""What the launch gate switches off in any run, of which Claude Code tells the model."""
 DIRECT = {
-    "A": {"ANTHROPIC_API_KEY": FAKE_API_KEY, "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1"},
-    "B": {},
+    "A": {
+        **NO_BACKGROUND,
+        "ANTHROPIC_API_KEY": FAKE_API_KEY,
+        "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1",
+    },
+    "B": NO_BACKGROUND,
 }
 COUNTS_AS_ANTHROPIC = (*EVERY_LAYER, "--anthropic", "{url}")
 
