@@ -39,6 +39,7 @@ def become(argv: Sequence[str], prepared: Prepared, surface: Surface) -> NoRetur
     """
     preparation = prepared.preparation
     try:
+        log = Log.of(preparation.settings)
         by = _counted_by(prepared, surface)
         record, in_force = by.record, by.in_force
         with contextlib.suppress(OSError):
@@ -49,7 +50,7 @@ def become(argv: Sequence[str], prepared: Prepared, surface: Surface) -> NoRetur
         if is_metered:
             if by.guard is None and has_budgets(by):
                 show_budget_hint()
-            _accompany(by)
+            _accompany(by, log)
         preparation.directory.outlive_exec()
         replace_process(argv, preparation.environment)
     except BridgeError:
@@ -77,9 +78,9 @@ def _counted_by(prepared: Prepared, surface: Surface) -> CountedBy:
     )
 
 
-def _accompany(by: CountedBy) -> None:
+def _accompany(by: CountedBy, log: Log) -> None:
     """Let a companion stand beside this process; the credential stays with it."""
-    companion = Companion(by, str(Path.cwd()), Log.of(by.preparation.settings))
+    companion = Companion(by, str(Path.cwd()), log)
     hide_from_others()
     stand_beside(companion.accompany)
     for address in (by.telemetry, by.guard):

@@ -17,6 +17,7 @@ from tests.bridge.process import BRIDGE, STAND_IN, bridge_environment, run_bridg
 ARGUMENTS = {
     "run": [], "exec": [], "ask": ["hello"], "demo": [], "prove": [], "usage": [], "status": [],
     "explain": [], "receipt": [], "ledger": ["verify"], "budget": [],
+    "clients": [],
 }  # fmt: skip
 AFTER = {"run": ["--", *STAND_IN], "exec": ["--", "true"], "ask": ["--", *STAND_IN]}
 
@@ -55,17 +56,14 @@ ONLY_A_RUN_NOTICES = {
     "agent", "claude", "api_key_file", "api_key_command", "state_dir", "log_file"
 }  # fmt: skip
 """Their values are right or wrong only when a run uses them."""
-READERS = {"status", "usage", "explain", "receipt", "ledger", "budget"}
+READERS = {"status", "usage", "explain", "receipt", "ledger", "budget", "clients"}
 """Commands that start nothing."""
-NO_LOG = {"exec"}
-"""Commands that log nothing."""
 FLAG_CASES = [
     (command, name)
     for command in COMMANDS
     for name in WRONG
     if name not in SECRETS
     and not (command in READERS and name in ONLY_A_RUN_NOTICES)
-    and not (command in NO_LOG and name == "log_file")
     and not (command == "exec" and name == "agent")
 ]
 
