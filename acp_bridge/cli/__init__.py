@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from acp_bridge.cli.arguments import parse
 from acp_bridge.errors import BridgeError, ConfigurationError
 from acp_bridge.standard_error import write_stderr
 
+STATUSLINE = "statusline"
+"""The command that Claude Code waits for after each answer."""
 INTERRUPTED = 130
 """The shell's status for a program that ended on Ctrl-C."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -27,8 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         budget, 4 agent missing or not startable; otherwise the agent's own.
     """
     closed = _fill_closed_descriptors()
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
+        if [*argv] == [STATUSLINE]:
+            from acp_bridge.cli.statusline import run  # noqa: PLC0415 - before what takes longer
+
+            return run()
+        from acp_bridge.cli.arguments import parse  # noqa: PLC0415 - after what must be quick
+
+        arguments = parse(argv)
         if closed and arguments.command == "run" and arguments.cli is None:
             raise ConfigurationError(
                 f"{closed[0]} is closed",

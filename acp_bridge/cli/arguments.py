@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "budget": "how budgets stand; set one, remove one, free what dead runs hold",
     "ledger": "take entries out, back them up, check them, delete old ones",
     "status": "which runs there are, in which mode, with which evidence",
+    "statusline": "one line for Claude Code's status line: mode, bucket, spend, window left",
     "receipt": "a session's evidence, usage and decisions in one document",
     "clients": "the editors that can start the bridge: what to put where, and put it there",
     "explain": "which bucket is charged, by which dated rule, and what would change that",

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own options."""
     parser.add_argument("--json", action="store_true", help="print the document, not the page")
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="the runs that live, drawn anew at each change until Ctrl-C; with --json a document a "
+        "line",
+    )
     parser.add_argument("--run", metavar="RUN_ID", dest="run_id", help="one run only")
 
 
@@ -22,6 +28,12 @@ def run(arguments: "Arguments") -> int:
 
     options = arguments.options
     settings = load_settings(arguments.flags)
+    if options.watch:
+        from acp_bridge.early_signals import exit_on_signal  # noqa: PLC0415 - with its use
+        from acp_bridge.inspect.watch import watch  # noqa: PLC0415 - with its use
+
+        exit_on_signal()
+        watch(settings.state_dir, options.run_id, sys.stdout, as_json=options.json)
     document = status_document(settings.state_dir, options.run_id)
     if options.json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
