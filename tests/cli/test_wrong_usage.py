@@ -262,7 +262,7 @@ def test_text_that_is_not_utf_8_is_no_prompt(tmp_path: Path, assert_wrong: Wrong
     assert_wrong("ask", os.fsdecode(b"caf\xe9"), env=env, says="not UTF-8")
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "demo"])
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"demo"} - NO_SETTINGS))
 def test_a_setting_that_nobody_knows(tmp_path: Path, assert_wrong: Wrong, command: str) -> None:
     env = bridge_environment(tmp_path, moed="api-key")
     after = AFTER.get(command, [])
