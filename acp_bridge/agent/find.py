@@ -81,7 +81,7 @@ def find_agent(
         return agent_on_path(program, prefix=prefix, data_dir=data_dir, path=path)
     raise AgentError(
         "no ACP agent was found",
-        hint=f"run scripts/install in a checkout, or: npm install -g {ADAPTER}",
+        hint="run: acp-bridge setup",
     )
 
 
@@ -216,7 +216,7 @@ def find_node(*, prefix: Path, data_dir: Path, path: str) -> Path:
     )
 
 
-HINT = f"run scripts/install in a checkout, or install Node {OLDEST_NODE} or newer"
+HINT = f"run: acp-bridge setup; or install Node {OLDEST_NODE} or newer"
 
 
 def wheel_version(packages: Path) -> int:

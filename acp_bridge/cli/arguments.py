@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "which runs there are, in which mode, with which evidence",
     "statusline": "one line for Claude Code's status line: mode, bucket, spend, window left",
     "receipt": "a session's evidence, usage and decisions in one document",
+    "setup": "install or update the agent, and Node where the machine's is too old",
     "clients": "the editors that can start the bridge: what to put where, and put it there",
     "explain": "which bucket is charged, by which dated rule, and what would change that",
 }

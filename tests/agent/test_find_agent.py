@@ -9,7 +9,6 @@ import pytest
 
 from acp_bridge.agent import find
 from acp_bridge.agent.find import (
-    ADAPTER,
     ENTRY,
     SDK,
     AgentCommand,
@@ -102,7 +101,7 @@ def test_no_agent_anywhere_is_one_sentence_and_the_command_that_fixes_it(
     with pytest.raises(AgentError, match="no ACP agent was found") as caught:
         machine.find()
     assert caught.value.exit_status == 4
-    assert caught.value.hint.endswith(f"npm install -g {ADAPTER}")
+    assert caught.value.hint == "run: acp-bridge setup"
 
 
 def test_a_named_agent_that_is_missing_does_not_fall_back_to_another(machine: Machine) -> None:
@@ -182,7 +181,7 @@ def test_a_node_that_is_too_old_is_named_with_the_fix(
     with pytest.raises(AgentError) as caught:
         machine.find()
     assert caught.value.message == f"the agent needs Node 22 or newer, and {old} {problem}"
-    assert "scripts/install" in caught.value.hint
+    assert "acp-bridge setup" in caught.value.hint
 
 
 def test_no_node_at_all_is_said(machine: Machine) -> None:

@@ -17,7 +17,7 @@ from tests.bridge.process import BRIDGE, STAND_IN, bridge_environment, run_bridg
 ARGUMENTS = {
     "run": [], "exec": [], "ask": ["hello"], "demo": [], "prove": [], "usage": [], "status": [],
     "explain": [], "receipt": [], "ledger": ["verify"], "budget": [],
-    "clients": [], "statusline": [],
+    "clients": [], "statusline": [], "setup": ["--check"],
 }  # fmt: skip
 AFTER = {"run": ["--", *STAND_IN], "exec": ["--", "true"], "ask": ["--", *STAND_IN]}
 
@@ -56,7 +56,7 @@ ONLY_A_RUN_NOTICES = {
     "agent", "claude", "api_key_file", "api_key_command", "state_dir", "log_file"
 }  # fmt: skip
 """Their values are right or wrong only when a run uses them."""
-READERS = {"status", "usage", "explain", "receipt", "ledger", "budget", "clients"}
+READERS = {"status", "usage", "explain", "receipt", "ledger", "budget", "clients", "setup"}
 """Commands that start nothing."""
 NO_SETTINGS = {"statusline"}
 """Commands that read no settings, so that nothing can be wrong with them."""
