@@ -25,7 +25,9 @@ COMMANDS: Mapping[str, str] = {
     "ledger": "take entries out, back them up, check them, delete old ones",
     "status": "which runs there are, in which mode, with which evidence",
     "statusline": "one line for Claude Code's status line: mode, bucket, spend, window left",
+    "completion": "a script with which bash, zsh or fish completes commands and options",
     "receipt": "a session's evidence, usage and decisions in one document",
+    "doctor": "what could decide who pays here, and whether running bridges hold",
     "setup": "install or update the agent, and Node where the machine's is too old",
     "clients": "the editors that can start the bridge: what to put where, and put it there",
     "explain": "which bucket is charged, by which dated rule, and what would change that",
@@ -139,7 +141,14 @@ def _parser(*, with_commands: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_commands(parser: argparse.ArgumentParser) -> None:
+def command_parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, and under ``""`` that of the bare bridge."""
+    bare = _parser(with_commands=False)
+    return {"": bare, **_add_commands(_parser(with_commands=False))}
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    added: dict[str, argparse.ArgumentParser] = {}
     commands = parser.add_subparsers(
         dest="command",
         metavar="COMMAND",
@@ -157,6 +166,8 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         module = import_module(f"acp_bridge.cli.{_module(name)}")
         module.add_arguments(command)
         add_settings(command)
+        added[name] = command
+    return added
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,8 @@ from tests.bridge.process import BRIDGE, STAND_IN, bridge_environment, run_bridg
 ARGUMENTS = {
     "run": [], "exec": [], "ask": ["hello"], "demo": [], "prove": [], "usage": [], "status": [],
     "explain": [], "receipt": [], "ledger": ["verify"], "budget": [],
-    "clients": [], "statusline": [], "setup": ["--check"],
+    "clients": [], "statusline": [], "setup": ["--check"], "doctor": [],
+    "completion": ["bash"],
 }  # fmt: skip
 AFTER = {"run": ["--", *STAND_IN], "exec": ["--", "true"], "ask": ["--", *STAND_IN]}
 
@@ -56,7 +57,18 @@ ONLY_A_RUN_NOTICES = {
     "agent", "claude", "api_key_file", "api_key_command", "state_dir", "log_file"
 }  # fmt: skip
 """Their values are right or wrong only when a run uses them."""
-READERS = {"status", "usage", "explain", "receipt", "ledger", "budget", "clients", "setup"}
+READERS = {
+    "status",
+    "usage",
+    "explain",
+    "receipt",
+    "ledger",
+    "budget",
+    "clients",
+    "setup",
+    "doctor",
+    "completion",
+}
 """Commands that start nothing."""
 NO_SETTINGS = {"statusline"}
 """Commands that read no settings, so that nothing can be wrong with them."""
