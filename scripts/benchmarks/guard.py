@@ -197,6 +197,11 @@ def measure(size: Size, *, others: bool) -> dict[str, dict[str, float]]:
     }
 
 
+def _ratio(value: float, base: float) -> str:
+    """How many times; nothing is no measure for anything, as memory that did not grow."""
+    return f"{value / base:.2f}" if base else "-"
+
+
 def report(relays: dict[str, dict[str, float]]) -> str:
     """The table in Markdown, and what is asked of the guard; ratios are to the plain relay."""
     base = relays.get(PLAIN, relays[GUARD])
@@ -206,7 +211,7 @@ def report(relays: dict[str, dict[str, float]]) -> str:
             # Of no relay, these would be the provider's.
             ""
             if name == NO_RELAY and figure.startswith(OF_THE_RELAY)
-            else f"{values[figure]:,.2f} ({values[figure] / of_the_plain:.2f})"
+            else f"{values[figure]:,.2f} ({_ratio(values[figure], of_the_plain)})"
             for name, values in relays.items()
         ]
         lines.append(f"| {figure} | " + " | ".join(cells) + " |")
