@@ -1,7 +1,7 @@
 """What could decide who pays for Claude Code on this machine, in this project: found and judged.
 
 Offline, and without starting anything. What it says of a session without the bridge is
-`acp_bridge.launch.payer`; of one with the bridge, the launch plan that would be made.
+`acp_bridge.inspect.payer`; of one with the bridge, the launch plan that would be made.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,10 @@ from typing import Any
 
 from acp_bridge.errors import BridgeError
 from acp_bridge.inspect.machine import Looked, Place
+from acp_bridge.inspect.payer import ANTHROPIC, ENVIRONMENT, Payer, payer_of
 from acp_bridge.launch.channel_rows import Action, Kind
 from acp_bridge.launch.channels import Channels
 from acp_bridge.launch.managed import Contradiction
-from acp_bridge.launch.payer import ANTHROPIC, ENVIRONMENT, Payer, payer_of
 from acp_bridge.modes import CLASS_OF_MODE, BillingMode, CredentialClass
 from acp_bridge.settings import Settings
 

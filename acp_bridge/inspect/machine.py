@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from acp_bridge.clients.jsonc import JsoncError, Value, parse
+from acp_bridge.inspect.payer import ENVIRONMENT, Layer, Machine, Reach
 from acp_bridge.launch.channels import Channels
 from acp_bridge.launch.managed import managed_folder
-from acp_bridge.launch.payer import ENVIRONMENT, Layer, Machine, Reach
 from acp_bridge.launch.settings_files import Folders, source_paths
 
 _ORDER = ("global configuration", "user settings", "project settings", "local settings")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from acp_bridge.inspect.machine import Looked, look
+from acp_bridge.inspect.payer import Payer as Predicted
+from acp_bridge.inspect.payer import payer_of
 from acp_bridge.launch.channels import load_channels
-from acp_bridge.launch.payer import Payer as Predicted
-from acp_bridge.launch.payer import payer_of
 from acp_bridge.loopback.scratch import FAKE_OAUTH_TOKEN, make_scratch_home, scratch_environment
 from acp_bridge.modes import CredentialClass
 from acp_bridge.proving.cases import FULL, Case
