@@ -8,7 +8,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from acp_bridge.ledger.periods import LocalTime, Period
+from acp_bridge.ledger.periods import QUARTER_SECONDS, LocalTime, Period
 from acp_bridge.ledger.report import GroupKey, Report, RowSum
 from acp_bridge.ledger.schema import (
     BREAKDOWN_COLUMNS,
@@ -63,15 +63,17 @@ class _Source:
         seconds: the time of a row, in seconds since the epoch.
         sums: what a row adds to `SUM_COLUMNS`, in their order; empty where all is in columns of
             its own, breakdown included.
-        column: what `bounds` are for; empty for a table without a time.
-        bounds: the first that is part of it, and the first that is not.
+        part: which rows of it.
+        bounds: the values of ``?`` in `part`.
+        spans: whether the rows are joined with when their places began and ended.
     """
 
     table: str
     seconds: str = ""
     sums: tuple[str, ...] = ()
-    column: str = ""
-    bounds: tuple[int, int] = (0, 0)
+    part: str = "1"
+    bounds: tuple[int, ...] = ()
+    spans: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +161,34 @@ class Reporter:
         is_detailed = only_pending or self._asked.run_id or self._asked.session_id
         if not is_detailed and not any(key in _DETAILS for key in self._asked.by):
             yield _CHARGE_QUARTERS(bounds=(first, last))
-        elif (start, end) == (0, _FOREVER) and self._local is None and not self._by_kind:
-            yield _PLACE_SUMS
-        else:
+        elif self._by_kind:
             yield _PLACE_QUARTERS(bounds=(first, last))
+        elif (start, end) == (0, _FOREVER) and self._local is None:
+            yield _Source("place_sums")
+        else:
+            yield from self._places_and_quarters(first, last)
         if start < first * QUARTER:
             yield _entries(start, first * QUARTER)
         if last * QUARTER < end < _FOREVER:
             yield _entries(last * QUARTER, end)
+
+    def _places_and_quarters(self, first: int, last: int) -> Iterator[_Source]:
+        """Places that lie wholly in what is asked for, and in one period, by their own sums.
+
+        Nearly all do: a session is short. Of the others the quarters are summed.
+        """
+        within, bounds = "s.first >= ? AND s.last < ?", (first, last)
+        if self._local is not None:
+            began, ended = (
+                self._local.number_sql(self._shortest, f"(s.{moment} * {QUARTER_SECONDS})")
+                for moment in ("first", "last")
+            )
+            within += f" AND {began} = {ended}"
+        began = f"(s.first * {QUARTER_SECONDS})"
+        yield _Source("place_sums", began, part=within, bounds=bounds, spans=True)
+        others = f"t.place_id IN (SELECT place_id FROM {_SPANS} s WHERE NOT ({within}))"  # noqa: S608 - own names
+        part = f"{_OF_QUARTERS} AND {others}"
+        yield _PLACE_QUARTERS(part=part, bounds=(*bounds, *bounds))
 
     @property
     def _by_place(self) -> bool:
@@ -189,15 +211,14 @@ class Reporter:
             columns["time"] = self._local.number_sql(self._shortest, source.seconds)
         if self._by_kind:
             return columns | {"kind": "t.kind_id"}
+        if self._charges_differ:
+            return columns | {"charge": "t.charge_id" if not source.sums else "k.charge_id"}
         return columns | {"charge": "c.same"}
 
     def _read(self, source: _Source, *, only_pending: bool) -> Iterator[Found]:
         columns = self._columns(source)
-        where = ["1"]
-        bound: list[Any] = []
-        if source.column:
-            where = [f"t.{source.column} >= ?", f"t.{source.column} < ?"]
-            bound = [*source.bounds]
+        where = [source.part]
+        bound: list[Any] = [*source.bounds]
         if self._asked.run_id is not None:
             where.append("t.place_id IN (SELECT id FROM places WHERE run_id = ?)")
             bound.append(self._asked.run_id)
@@ -237,23 +258,31 @@ class Reporter:
         """Where the words are that are grouped by, and which charges are taken for the same."""
         by_project = GroupKey.PROJECT in self._asked.by and not self._by_place
         places = " JOIN places p ON p.id = t.place_id" if by_project else ""
+        if source.spans:
+            places += f" JOIN {_SPANS} s ON s.place_id = t.place_id"
         if self._by_kind:
             return places
-        if not source.sums:
-            return f"{places} JOIN {self._same_charges()} c ON c.id = t.charge_id"
-        kinds = " JOIN kinds k ON k.id = t.kind_id"
-        return f"{places}{kinds} JOIN {self._same_charges()} c ON c.id = k.charge_id"
+        kinds = " JOIN kinds k ON k.id = t.kind_id" if source.sums else ""
+        if self._charges_differ:
+            return f"{places}{kinds}"
+        values = ", ".join(map(str, self._same_charges().items()))
+        same = f"(SELECT column1 AS id, column2 AS same FROM (VALUES {values}))"  # noqa: S608 - numbers
+        charge = "k.charge_id" if source.sums else "t.charge_id"
+        return f"{places}{kinds} JOIN {same} c ON c.id = {charge}"
 
-    def _same_charges(self) -> str:
-        """Charges with the first that has the same words, of those that are asked for, in SQL."""
+    @property
+    def _charges_differ(self) -> bool:
+        """Whether no two charges are the same for the question."""
+        return all(number == same for number, same in self._same_charges().items())
+
+    def _same_charges(self) -> dict[int, int]:
+        """For each charge the first that has the same words, of those that are asked for."""
         asked = [_CHARGES[key] for key in self._asked.by if key in _CHARGES]
         first: dict[Words, int] = {}
-        pairs = [
-            (number, first.setdefault((*[of[at] for at in asked], of[_COST_KIND]), number))
+        return {
+            number: first.setdefault((*[of[at] for at in asked], of[_COST_KIND]), number)
             for number, of in self._charges.items()
-        ]
-        values = ", ".join(map(str, pairs)) or "(NULL, NULL)"
-        return f"(SELECT column1 AS id, column2 AS same FROM (VALUES {values}))"  # noqa: S608 - numbers
+        }
 
     def _read_kinds(self) -> dict[int, "_Kind"]:
         sql = f"SELECT id, charge_id, {', '.join(KIND_COLUMNS)} FROM kinds"  # noqa: S608 - own names
@@ -317,14 +346,21 @@ def _ordered(rows: Collection[Words]) -> list[Words]:
 
 
 _DETAILS = frozenset((*_KINDS, *_PLACES, GroupKey.SUBAGENT))
-_SECONDS_OF_QUARTER = "(t.quarter * 900)"
-
+_SECONDS_OF_QUARTER = f"(t.quarter * {QUARTER_SECONDS})"
+_OF_QUARTERS = "t.quarter >= ? AND t.quarter < ?"
+_SPANS = (
+    "(SELECT place_id, min(quarter) AS first, max(quarter) AS last"
+    " FROM place_quarters GROUP BY place_id)"
+)
+"""When each place began and ended, by quarters."""
 _ALL_SUMS = ", ".join(f"sum(t.{column})" for column in (*SUM_COLUMNS, *BREAKDOWN_COLUMNS))
 
-_PLACE_QUARTERS = partial(_Source, "place_quarters", _SECONDS_OF_QUARTER, QUARTER_SUMS, "quarter")
-_CHARGE_QUARTERS = partial(_Source, "charge_quarters", _SECONDS_OF_QUARTER, (), "quarter")
-_PLACE_SUMS = _Source("place_sums")
+_PLACE_QUARTERS = partial(
+    _Source, "place_quarters", _SECONDS_OF_QUARTER, QUARTER_SUMS, part=_OF_QUARTERS
+)
+_CHARGE_QUARTERS = partial(_Source, "charge_quarters", _SECONDS_OF_QUARTER, part=_OF_QUARTERS)
 
 
 def _entries(start: int, end: int) -> _Source:
-    return _Source("usage", f"(t.at / {_SECOND})", ENTRY_SUMS, "at", (start, end))
+    seconds = f"(t.at / {_SECOND})"
+    return _Source("usage", seconds, ENTRY_SUMS, "t.at >= ? AND t.at < ?", (start, end))

@@ -51,6 +51,12 @@ GROUPINGS = (
     (GroupKey.PROJECT,),
     (GroupKey.SESSION,),
     (GroupKey.SUBAGENT,),
+    (GroupKey.PROJECT, GroupKey.MONTH),
+    (GroupKey.PROJECT, GroupKey.MODEL),
+    (GroupKey.SESSION, GroupKey.DAY),
+    (GroupKey.SESSION, GroupKey.MODEL),
+    (GroupKey.ASKED_BY, GroupKey.DAY),
+    (GroupKey.SESSION, GroupKey.ASKED_BY),
 )
 START_UP = """
 import sys, time
@@ -112,7 +118,10 @@ def measure_reports(path: Path, rounds: int) -> list[tuple[str, float, int]]:
     asked: list[tuple[str, tuple[GroupKey, ...], dict[str, Any]]] = [
         (", ".join(by) or "totals only", by, {}) for by in GROUPINGS
     ]
-    asked.append(("day, mode, model of half a year, odd edges", USAGE_REPORT, half_a_year))
+    asked += [
+        (f"{', '.join(by)} of half a year, odd edges", by, half_a_year)
+        for by in (USAGE_REPORT, (GroupKey.PROJECT,), (GroupKey.SESSION,), (GroupKey.SUBAGENT,))
+    ]
     found = []
     for name, by, narrowed in asked:
         times = [timed(lambda b=by, n=narrowed: report(path, b, **n)) for _ in range(rounds)]
