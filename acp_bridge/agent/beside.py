@@ -87,7 +87,7 @@ class Program:
             os.kill(self.pid, signal.SIGTERM)
 
 
-def stand_beside(work: Callable[[Program], None], *, keep: frozenset[int] = frozenset()) -> None:
+def stand_beside(work: Callable[[Program], None]) -> None:
     """Start a companion of this process, and wait until it lets this process go on.
 
     To be called while there is one thread and no event loop. Raises here what the companion refused
@@ -95,7 +95,6 @@ def stand_beside(work: Callable[[Program], None], *, keep: frozenset[int] = froz
 
     Args:
         work: what the companion does; it ends when this returns.
-        keep: inherited descriptors that it keeps.
 
     Raises:
         BridgeError: the companion does not let the program start.
@@ -108,7 +107,7 @@ def stand_beside(work: Callable[[Program], None], *, keep: frozenset[int] = froz
             os.close(answered)
             os.setsid()
             if os.fork() == 0:
-                _detach(keep)
+                _detach()
                 work(Program(program, answer))
         finally:
             os._exit(0)
@@ -145,7 +144,7 @@ async def left_behind_ended(folder: Path) -> None:
     Args:
         folder: the run's directory, which the gate names in the environment of what it starts.
     """
-    while await anyio.to_thread.run_sync(_claudes_of, os.fsencode(folder)):  # noqa: ASYNC110
+    while await anyio.to_thread.run_sync(_claudes_of, os.fsencode(folder)):  # noqa: ASYNC110 - processes have no event here
         await anyio.sleep(_BACKGROUND_SECONDS)
 
 
@@ -167,7 +166,7 @@ def _claudes_of(folder: bytes) -> bool:
     return False
 
 
-def _detach(keep: frozenset[int]) -> None:
+def _detach() -> None:
     """Hold nothing of what this process was handed, and hear nothing of what the terminal says."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -177,7 +176,7 @@ def _detach(keep: frozenset[int]) -> None:
     os.close(nothing)
     for name in os.listdir("/dev/fd"):  # noqa: PTH208 - of a folder that changes meanwhile
         descriptor = int(name)
-        if descriptor >= _FIRST_OTHER and descriptor not in keep:
+        if descriptor >= _FIRST_OTHER:
             try:
                 if os.get_inheritable(descriptor):
                     os.close(descriptor)

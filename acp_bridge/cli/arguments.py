@@ -35,6 +35,9 @@ COMMANDS: Mapping[str, str] = {
 
 EPILOG = """\
 examples:
+  acp-bridge setup                                install the agent
+  acp-bridge clients zed --write                  let the editor start the bridge
+  acp-bridge doctor                               who would pay here, and why
   acp-bridge                                      bridge to the installed agent, subscription
   acp-bridge --mode api-key -- claude-agent-acp   bridge to this agent, API key
   acp-bridge exec -- claude -p "hello"            Claude Code itself, in the mode

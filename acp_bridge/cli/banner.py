@@ -57,9 +57,20 @@ def show_bucket_change(change: BucketChange) -> None:
     write_stderr(f"acp-bridge: now charged to {change.bucket}: {change.why}{resets}\n")
 
 
-def show_budget_hint() -> None:
-    """Write that budgets cannot stop a command that nobody guards."""
-    write_stderr(
-        "hint: without the wire guard budgets are asked once, before the command starts; set"
-        " ACP_BRIDGE_GUARD=enforce to have them asked before each request\n"
-    )
+def show_unguarded(*, budgets: bool, overage: bool) -> None:
+    """Write what cannot stop a command that nobody guards.
+
+    Args:
+        budgets: there are budgets.
+        overage: extra usage is not to be drawn on.
+    """
+    if budgets:
+        write_stderr(
+            "hint: without the wire guard budgets are asked once, before the command starts; set"
+            " ACP_BRIDGE_GUARD=enforce to have them asked before each request\n"
+        )
+    if overage:
+        write_stderr(
+            "hint: without the wire guard nobody sees when extra usage pays for a command; set"
+            " ACP_BRIDGE_GUARD=enforce for ON_OVERAGE=block to hold\n"
+        )

@@ -8,10 +8,11 @@ from typing import NoReturn
 from acp_bridge.agent.beside import stand_beside
 from acp_bridge.agent.terminal import find_program, replace_process
 from acp_bridge.agent.versions import claude_version
-from acp_bridge.cli.banner import show_banner, show_budget_hint
+from acp_bridge.cli.banner import show_banner, show_unguarded
 from acp_bridge.companion import Companion
 from acp_bridge.errors import BridgeError
 from acp_bridge.log import Log
+from acp_bridge.modes import OnOverage
 from acp_bridge.own_process import hide_from_others
 from acp_bridge.policy.surface import Surface
 from acp_bridge.run.bucket import bucket_in_force
@@ -48,8 +49,9 @@ def become(argv: Sequence[str], prepared: Prepared, surface: Surface) -> NoRetur
         show_banner(preparation, f"{record.bucket} (policy {in_force.policy_version})")
         is_metered = prepared.telemetry is not None or prepared.guard is not None
         if is_metered:
-            if by.guard is None and has_budgets(by):
-                show_budget_hint()
+            if by.guard is None:
+                blocks = preparation.settings.on_overage is OnOverage.BLOCK
+                show_unguarded(budgets=has_budgets(by), overage=blocks)
             _accompany(by, log)
         preparation.directory.outlive_exec()
         replace_process(argv, preparation.environment)

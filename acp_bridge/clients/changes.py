@@ -102,7 +102,7 @@ def undo(name: str, state_dir: Path) -> list[FileChange]:
     Raises:
         ConfigurationError: there is none, or a file was changed since.
     """
-    kept = sorted(_folder(state_dir).glob(f"{name}-*.json"))
+    kept = sorted(_folder(state_dir, name).glob("*.json"))
     if not kept:
         raise ConfigurationError(
             f"nothing of {name} was written by acp-bridge", hint=f"see acp-bridge clients {name}"
@@ -123,11 +123,11 @@ def undo(name: str, state_dir: Path) -> list[FileChange]:
 
 def _keep(changes: Sequence[FileChange], name: str, state_dir: Path) -> Path:
     """Note what is there, so that it can be put back; the note is for this user alone."""
-    folder = _folder(state_dir)
+    folder = _folder(state_dir, name)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        number = 1 + max((_number(path) for path in folder.glob(f"{name}-*.json")), default=0)
-        path = folder / f"{name}-{number:04}.json"
+        number = 1 + max((int(path.stem) for path in folder.glob("*.json")), default=0)
+        path = folder / f"{number:04}.json"
         rows = [
             {
                 "path": str(change.path),
@@ -151,18 +151,14 @@ def _keep(changes: Sequence[FileChange], name: str, state_dir: Path) -> Path:
     return path
 
 
-def _number(path: Path) -> int:
-    return int(path.stem.rpartition("-")[2])
-
-
 def _kept_change(row: dict[str, Any]) -> tuple[FileChange, str | None]:
     path = Path(row["path"])
     before = None if row["before"] is None else base64.b64decode(row["before"])
     return FileChange(path, read(path), before, row["mode"]), row["written_sha256"]
 
 
-def _folder(state_dir: Path) -> Path:
-    return state_dir / _KEPT
+def _folder(state_dir: Path, name: str) -> Path:
+    return state_dir / _KEPT / name
 
 
 def _digest(content: bytes | None) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acp_bridge.errors import BridgeError
-from acp_bridge.inspect.machine import Looked, Place
+from acp_bridge.inspect.machine import LOADED, START_FILE, Looked, Place
 from acp_bridge.inspect.payer import ANTHROPIC, ENVIRONMENT, Payer, payer_of
 from acp_bridge.launch.channel_rows import Action, Kind
 from acp_bridge.launch.channels import Channels
@@ -136,7 +136,7 @@ def _as_meant(settings: Settings, payer: Payer) -> bool:
 
 def _moving(channels: Channels, settings: Settings, looked: Looked) -> Iterator[Place]:
     """What moves the payer, but for what the chosen mode itself is paid with."""
-    yield from looked.hints
+    yield from (place for place in looked.hints if not _is_own(channels, settings, place))
     for place in looked.places:
         kind = _kind(channels, place)
         if kind is None or _is_own(channels, settings, place):
@@ -155,7 +155,7 @@ def _kind(channels: Channels, place: Place) -> Kind | None:
 
 def _is_own(channels: Channels, settings: Settings, place: Place) -> bool:
     """Whether the chosen mode is meant to be paid with just that."""
-    if place.origin != ENVIRONMENT:
+    if place.origin not in (ENVIRONMENT, START_FILE):
         return False
     roles = channels.roles
     if settings.mode is BillingMode.SUBSCRIPTION:
@@ -192,7 +192,7 @@ _WHY = {
 
 
 def _held(settings: Settings, action: Action | None, place: Place) -> str:
-    if place.origin.startswith(("shell", "loaded")):
+    if place.origin in (START_FILE, LOADED):
         return "held where it reaches Claude Code through a start of the bridge's"
     if place.origin == ENVIRONMENT:
         return {

@@ -17,6 +17,8 @@ from acp_bridge.launch.channels import Channels
 from acp_bridge.launch.managed import managed_folder
 from acp_bridge.launch.settings_files import Folders, source_paths
 
+START_FILE = "shell start-up file"
+LOADED = "loaded by some launchers, not by Claude Code"
 _ORDER = ("global configuration", "user settings", "project settings", "local settings")
 """From the weakest to the strongest."""
 _REACHES = {"user": Reach.USER, "project": Reach.PROJECT, "managed": Reach.MANAGED}
@@ -206,11 +208,8 @@ def _profile(folders: Folders, layers: Sequence[Layer], found: Looked) -> str | 
 def _hints(channels: Channels, home: Path, cwd: Path) -> Iterator[Place]:
     """Lines of files that Claude Code does not read, and that set what it would."""
     for origin, paths in (
-        ("shell start-up file", [home / name for name in _START_FILES]),
-        (
-            "loaded by some launchers, not by Claude Code",
-            [cwd / name for name in _LOADED_BY_LAUNCHERS],
-        ),
+        (START_FILE, [home / name for name in _START_FILES]),
+        (LOADED, [cwd / name for name in _LOADED_BY_LAUNCHERS]),
     ):
         for path in paths:
             for number, line in enumerate(_lines(path), 1):

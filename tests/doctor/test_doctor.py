@@ -139,6 +139,13 @@ def test_shell_start_up_files_and_what_launchers_load_are_looked_at(user: User) 
     }
 
 
+def test_the_key_that_mode_a_inherits_may_come_from_a_start_up_file(user: User) -> None:
+    (user.home.path / ".profile").write_text(f"export ANTHROPIC_API_KEY={FAKE_API_KEY}\n")
+    user.env["ANTHROPIC_API_KEY"] = FAKE_API_KEY
+    assert user.asks("--mode", "A", status=0)["findings"] == []
+    assert len(user.asks(status=1)["findings"]) == 2
+
+
 def test_a_console_login_without_another_pays_by_key(tmp_path: Path) -> None:
     user = User(tmp_path, login=False)
     path = user.home.config / ".claude.json"

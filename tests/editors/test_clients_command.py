@@ -259,6 +259,19 @@ def test_another_mode_is_another_entry_and_each_is_taken_back_in_turn(user: User
     assert path.read_bytes() == b"{}"
 
 
+def test_each_client_takes_back_its_own(user: User) -> None:
+    """Two of them share a file, and the name of one begins with the other's."""
+    path = user.has("vscode", CLIENTS["vscode"].sample)
+    user.clients("vscode", "--write")
+    first = path.read_bytes()
+    user.clients("vscode-claude", "--write")
+    assert "was changed since" in user.clients("vscode", "--undo", status=2).stderr
+    user.clients("vscode-claude", "--undo")
+    assert path.read_bytes() == first
+    user.clients("vscode", "--undo")
+    assert path.read_text() == CLIENTS["vscode"].sample
+
+
 def test_what_somebody_changed_since_is_not_taken_back(user: User) -> None:
     path = user.has("zed", "{}")
     user.clients("zed", "--write")
