@@ -37,7 +37,9 @@ def results(stream: IO[str]) -> Iterator[dict[str, Any]]:
     return (said for said in map(json.loads, stream) if said["type"] == "result")
 
 
-def hold_two_turns(argv: list[str], env: dict[str, str], cwd: Path) -> list[str]:
+def hold_two_turns(
+    argv: list[str], env: dict[str, str], cwd: Path, *, status: int = 0
+) -> list[str]:
     """As a GUI does; what was answered."""
     with subprocess.Popen(
         argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -49,7 +51,7 @@ def hold_two_turns(argv: list[str], env: dict[str, str], cwd: Path) -> list[str]
             say_to(gui.stdin, text)
             said.append(next(answers)["result"])
         gui.stdin.close()
-        assert gui.wait(SECONDS) == 0
+        assert gui.wait(SECONDS) == status
     return said
 
 

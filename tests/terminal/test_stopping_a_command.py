@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import psutil
 import pytest
 
 from acp_bridge.loopback.script import Answer, Text
-from tests.bridge.process import SECONDS
+from tests.bridge.process import BRIDGE, SECONDS
 from tests.support.real import CLAUDE
+from tests.terminal.test_programs_that_speak_stream_json import SPEAKS, hold_two_turns
 from tests.terminal.world import EXEC, World, closed_world, wait_until
 
 pytestmark = pytest.mark.agent
@@ -105,3 +107,59 @@ def _companion_of(program: subprocess.Popen[bytes], session_id: str) -> int:
     ]
     (companion,) = found
     return companion
+
+
+def test_with_the_guard_no_request_draws_on_extra_usage_once_it_is_seen(tmp_path: Path) -> None:
+    told = (("status", "rejected"), ("overage-in-use", "true"), ("overage-status", "allowed"))
+    headers = tuple((f"anthropic-ratelimit-unified-{name}", value) for name, value in told)
+    with closed_world(tmp_path, [Answer((Text("Paid extra."),), headers=headers)]) as world:
+        argv = [*EXEC, *SPEAKS]
+        env = world.in_mode("subscription", guard="enforce", on_overage="block")
+        first, second = hold_two_turns(argv, env, world.project, status=1)
+        assert first == "Paid extra."
+        assert "402 acp-bridge: This run does not draw on extra usage" in second
+        assert world.main_requests == 1
+        run = world.ended_run()
+        assert run["bucket"] == "extra_usage"
+
+
+def test_without_it_that_is_said_before_the_command_starts(tmp_path: Path) -> None:
+    with closed_world(tmp_path) as world:
+        done = ask(world, world.in_mode("subscription", on_overage="block"))
+        assert "nobody sees when extra usage pays" in done.stderr
+
+
+GOES_ROUND = f"""\
+#!{sys.executable}
+import json, os, sys, time, urllib.request
+event = {{
+    "event.name": "api_request", "session.id": "s", "model": "claude-opus-5-5",
+    "request_id": "req_unseen", "input_tokens": "5", "output_tokens": "1",
+    "cache_read_tokens": "0", "cache_creation_tokens": "0", "query_source": "sdk",
+}}
+attributes = [{{"key": key, "value": {{"stringValue": value}}}} for key, value in event.items()]
+record = {{"body": {{"stringValue": "claude_code.api_request"}}, "attributes": attributes}}
+body = {{"resourceLogs": [{{"scopeLogs": [{{"logRecords": [record]}}]}}]}}
+settings = json.load(open(sys.argv[sys.argv.index("--settings") + 1]))["env"]
+url = {{**os.environ, **settings}}["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"]
+asked = urllib.request.Request(url, json.dumps(body).encode())
+asked.add_header("content-type", "application/json")
+urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(asked)
+time.sleep(600)
+"""
+"""A Claude Code that tells of a request of which the guard saw nothing."""
+
+
+def test_what_goes_round_the_guard_ends_with_the_command(tmp_path: Path) -> None:
+    claude = tmp_path / "claude"
+    claude.write_text(GOES_ROUND)
+    claude.chmod(0o700)
+    with closed_world(tmp_path) as world:
+        argv = [*BRIDGE, "exec", "--", str(claude), "-p", "hello"]
+        with subprocess.Popen(argv, env=world.in_mode("api-key"), cwd=world.project) as command:
+            try:
+                assert command.wait(SECONDS) == -signal.SIGTERM
+            finally:
+                command.kill()
+        run = world.ended_run()
+        assert [item["reason"] for item in run["violations"]] == ["guard_bypassed"]
