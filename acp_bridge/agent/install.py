@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from acp_bridge.agent.find import ADAPTER, ENTRY, OLDEST_NODE, describe, find_node, node_version
-from acp_bridge.agent.versions import claude_version
+from acp_bridge.agent.versions import claude_version, pinned_versions
 from acp_bridge.errors import AgentError, ConfigurationError
 
 PACKAGE_FILES = ("package.json", "package-lock.json")
@@ -30,6 +30,8 @@ NODE_REQUIREMENTS = "requirements-node.txt"
 ANSWER_SECONDS = 60.0
 """How long the agent may take to answer ``initialize``; it needs half a second."""
 _STAMP = ".installed"
+_LINKED = "from "
+"""How the stamp of an install begins that is a link to another."""
 _TOLD_LINES = 3
 _INITIALIZE = {
     "jsonrpc": "2.0",
@@ -80,12 +82,16 @@ class Installation:
 
     @property
     def is_current(self) -> bool:
-        """Whether the pinned agent is in place."""
+        """Whether the pinned agent is in place: installed here, or linked in its versions."""
+        entry = self._agent / ENTRY
         try:
             stamp = (self._agent / _STAMP).read_text("utf-8")
         except OSError:
             return False
-        return stamp == self._wanted and (self._agent / ENTRY).is_file()
+        if not stamp.startswith(_LINKED):
+            return stamp == self._wanted and entry.is_file()
+        version, claude = describe(entry)
+        return (version, claude_version(claude)) == pinned_versions(self.pinned)
 
     def look(self) -> Installed:
         """What is in the data directory; nothing is changed.
@@ -148,7 +154,7 @@ class Installation:
             with self._new_agent() as new:
                 (new / "node_modules").symlink_to(modules.resolve())
                 self._verify(node, new / ENTRY)
-                (new / _STAMP).write_text(f"from {modules.resolve()}", "utf-8")
+                (new / _STAMP).write_text(f"{_LINKED}{modules.resolve()}", "utf-8")
             did = (f"linked {self._agent} to {modules.resolve()}",)
             return self._described(self._agent / ENTRY, node, did)
 

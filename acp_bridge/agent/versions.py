@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+from acp_bridge.agent.find import ADAPTER
+
+_CLAUDE = "@anthropic-ai/claude-code"
 _SDK = "claude-agent-sdk"
 
 
@@ -18,6 +21,20 @@ def claude_version(claude: Path | None) -> str | None:
     if package.name.startswith(_SDK):
         return _field(package.parent / _SDK, "claudeCodeVersion")
     return _field(package, "version")
+
+
+def pinned_versions(folder: Path) -> tuple[str, str]:
+    """The versions of (adapter, Claude Code) that a folder's ``package.json`` pins.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it pins none.
+    """
+    dependencies = json.loads((folder / "package.json").read_text("utf-8")).get("dependencies", {})
+    try:
+        return dependencies[ADAPTER], dependencies[_CLAUDE]
+    except KeyError as exc:
+        raise ValueError(f"{folder} does not pin {exc}") from exc
 
 
 def _field(package: Path, name: str) -> str | None:

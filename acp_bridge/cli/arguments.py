@@ -6,12 +6,14 @@ command it was configured with. The last two are cut off before argparse looks a
 """
 
 import argparse
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NoReturn
 
 from acp_bridge import __version__
+from acp_bridge.cli.examples import examples_text
 from acp_bridge.errors import ConfigurationError
 
 COMMANDS: Mapping[str, str] = {
@@ -33,21 +35,17 @@ COMMANDS: Mapping[str, str] = {
     "explain": "which bucket is charged, by which dated rule, and what would change that",
 }
 
-EPILOG = """\
-examples:
-  acp-bridge setup                                install the agent
-  acp-bridge clients zed --write                  let the editor start the bridge
-  acp-bridge doctor                               who would pay here, and why
-  acp-bridge                                      bridge to the installed agent, subscription
-  acp-bridge --mode api-key -- claude-agent-acp   bridge to this agent, API key
-  acp-bridge exec -- claude -p "hello"            Claude Code itself, in the mode
-  acp-bridge demo                                 see it work without an account
-  acp-bridge explain --plan max-20x               what is charged, and by which rule
-
+_ABOUT_SETTINGS = """\
 Every setting is also an environment variable (ACP_BRIDGE_MODE) and a key of the configuration
 file (mode = "api-key"). Credentials have no flag: ACP_BRIDGE_API_KEY, _API_KEY_FILE,
 _API_KEY_COMMAND, _API_KEY_KEYRING; ACP_BRIDGE_ENDPOINT_TOKEN, _ENDPOINT_API_KEY, _ENDPOINT_HEADERS.
 """
+_AFTER_DASHES = {
+    "run": "[-- AGENT ARGV...]",
+    "exec": "-- COMMAND ARGV...",
+    "ask": "[-- AGENT ARGV...]",
+}
+"""What may follow the options of a command."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ def _parser(*, with_commands: bool) -> argparse.ArgumentParser:
         prog="acp-bridge",
         description="Run Claude Code behind an ACP client in one billing mode, and see who pays.",
         usage="acp-bridge [options] [COMMAND] [options] [-- AGENT ARGV...]",
-        epilog=EPILOG,
+        epilog=f"{examples_text('')}\n{_ABOUT_SETTINGS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -161,16 +159,56 @@ def _add_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.Argumen
     )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(
-            name,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            allow_abbrev=False,
+            name, help=summary, **_help_page(summary, examples_text(name))
         )
         module = import_module(f"acp_bridge.cli.{_module(name)}")
         module.add_arguments(command)
-        add_settings(command)
+        _finish(command, _AFTER_DASHES.get(name, ""))
         added[name] = command
     return added
+
+
+def add_actions(
+    parser: argparse.ArgumentParser,
+    command: str,
+    actions: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]],
+    *,
+    required: bool = False,
+) -> None:
+    """Declare a command's own actions, e.g. ``ledger verify``; the chosen one is ``action``.
+
+    Args:
+        parser: the command's.
+        command: its name.
+        actions: the summary of each, and what declares its options.
+        required: whether one must be named.
+    """
+    parsers = parser.add_subparsers(
+        dest="action", metavar="ACTION", title="actions", required=required
+    )
+    for name, (summary, declare) in actions.items():
+        action = parsers.add_parser(
+            name, help=summary, **_help_page(summary, examples_text(command, name))
+        )
+        declare(action)
+        _finish(action, "")
+
+
+def _help_page(summary: str, epilog: str) -> dict[str, Any]:
+    return {
+        "description": summary[0].upper() + summary[1:] + ".",
+        "epilog": epilog,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+
+
+def _finish(command: argparse.ArgumentParser, after: str) -> None:
+    """Add what each command has: its settings, which its usage names by one word."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", command.format_usage())
+    own = plain.removeprefix("usage: ").replace("[-h]", "[settings]")
+    command.usage = " ".join([*own.split(), after]).rstrip()
+    add_settings(command)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -26,15 +26,10 @@ _RUNNING = "Bridges that began with a budget take it up at once, others when the
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options; without an action it is ``show``."""
-    from acp_bridge.cli.arguments import add_settings  # noqa: PLC0415 - it imports this module
+    from acp_bridge.cli.arguments import add_actions  # noqa: PLC0415 - it imports this module
 
     _declare_shapes(parser)
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions")
-    for name, (summary, declare) in _ACTIONS.items():
-        description = summary[0].upper() + summary[1:] + "."
-        action = actions.add_parser(name, help=summary, description=description, allow_abbrev=False)
-        declare(action)
-        add_settings(action)
+    add_actions(parser, "budget", _ACTIONS)
 
 
 def run(arguments: "Arguments") -> int:

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from acp_bridge.cli.arguments import Arguments
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from acp_bridge.launch.channels import Channels
     from acp_bridge.modes import BillingMode
     from acp_bridge.settings import Settings
-
-_ADAPTER, _CLAUDE = "@agentclientprotocol/claude-agent-acp", "@anthropic-ai/claude-code"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,10 +104,10 @@ def _bridged(
 
 def _proven() -> tuple[str, str]:
     """The versions that this one is proven with, as they are pinned."""
+    from acp_bridge.agent.versions import pinned_versions  # noqa: PLC0415
     from acp_bridge.launch.shipped import shipped_file  # noqa: PLC0415
 
-    pinned: dict[str, Any] = json.loads(shipped_file("agent/package.json").read_text("utf-8"))
-    return pinned["dependencies"][_ADAPTER], pinned["dependencies"][_CLAUDE]
+    return pinned_versions(shipped_file("agent/package.json").parent)
 
 
 def _agent(settings: "Settings") -> "Agent":

@@ -27,14 +27,9 @@ UNSOUND = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    from acp_bridge.cli.arguments import add_settings  # noqa: PLC0415 - it imports this module
+    from acp_bridge.cli.arguments import add_actions  # noqa: PLC0415 - it imports this module
 
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
-    for name, (summary, declare) in _ACTIONS.items():
-        description = summary[0].upper() + summary[1:] + "."
-        action = actions.add_parser(name, help=summary, description=description, allow_abbrev=False)
-        declare(action)
-        add_settings(action)
+    add_actions(parser, "ledger", _ACTIONS, required=True)
 
 
 def run(arguments: "Arguments") -> int:

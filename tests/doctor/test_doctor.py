@@ -21,6 +21,7 @@ from acp_bridge.settings import load_settings
 from tests.bridge.process import run_bridge
 from tests.doctor.test_payer_prediction import CASES, CHANNELS, looked_at
 from tests.launch.standin import write_settings
+from tests.readme.commands import README
 
 IN_FILES = [case for case in CASES if case.scope is not Scope.ENVIRONMENT]
 PROVEN = ("1.0", "2.0")
@@ -253,3 +254,15 @@ def test_every_variable_of_the_channels_file_is_found_in_a_projects_settings(use
     write_settings(path, {"env": {row.name: "1" for row in rows}})
     found = {of["channel"]: of["why"] for of in user.asks(status=1)["findings"]}
     assert found == {row.name: row.why for row in rows}
+
+
+@pytest.mark.agent
+def test_the_page_is_the_one_in_the_readme(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = user.home.path / "src" / "project"
+    settings = project / ".claude" / "settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{\n  "env": {\n    "ANTHROPIC_API_KEY": "FAKE"\n  }\n}\n')
+    monkeypatch.chdir(project)
+    done = run_bridge("doctor", env=user.env)
+    page = done.stdout.replace(str(user.home.path), "/home/me")
+    assert f"```text\n{page}```\n" in README

@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from acp_bridge.cli import main
 from acp_bridge.inspect.statusline import NOT_BRIDGED, statusline
 from acp_bridge.loopback.script import Answer, Text, Usage
 from tests.launch.standin import write_settings
+from tests.readme.commands import README
 from tests.terminal.tmux import terminal
 from tests.terminal.world import EXEC, closed_world
 
@@ -45,12 +47,23 @@ def test_mode_bucket_and_spend_of_the_session(tmp_path: Path) -> None:
     assert said(tmp_path, RUN) == "subscription (B) · plan_limits · $0.42 at list price"
 
 
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_utc")
 def test_windows_with_their_resets_and_violations(tmp_path: Path) -> None:
-    limit = {"window": "five_hour", "used": "0.63", "resets_at": "2026-11-26T12:00:00+00:00"}
+    limit = {"window": "five_hour", "used": "0.63", "resets_at": "2026-11-26T14:00:00+00:00"}
     violation = {"reason": "guard_bypassed"}
-    line = said(tmp_path, {**RUN, "limits": [limit], "violations": [violation]})
-    assert " · five_hour 63 %, resets Thu " in line
-    assert line.endswith(" · VIOLATION guard_bypassed")
+    line = said(tmp_path, {**RUN, "limits": [limit]})
+    assert f"```text\n{line}\n```" in README
+    violated = said(tmp_path, {**RUN, "limits": [limit], "violations": [violation]})
+    assert violated == f"{line} · VIOLATION guard_bypassed"
     unknown = {**limit, "used": None, "resets_at": None}
     assert "five_hour" not in said(tmp_path, {**RUN, "limits": [unknown]})
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 SECONDS = 60.0
 LOOK_SECONDS = 0.05
+AGAIN_SECONDS = 0.5
+"""After so long Ctrl-C is pressed again."""
 
 
 class Terminal:
@@ -49,6 +51,14 @@ class Terminal:
         """What is to be seen."""
         return self.tmux("capture-pane", "-p", "-t", "main")
 
+    def interrupt_until_it_ends(self) -> None:
+        """Press Ctrl-C, and again for a program that asks for it."""
+        deadline = time.monotonic() + SECONDS
+        while "[ended with" not in self.screen:
+            assert time.monotonic() < deadline, self.screen
+            self.press("C-c")
+            time.sleep(AGAIN_SECONDS)
+
     def wait_for(self, *texts: str) -> str:
         """Wait until one of these is to be seen; returns the screen."""
         deadline = time.monotonic() + SECONDS
@@ -74,7 +84,10 @@ def terminal(
     """
     # A socket's path may be no longer than about a hundred bytes.
     opened = Terminal(os.path.relpath(folder / "tmux"))
-    line = f'{shlex.join(argv)}; status=$?; echo; echo "[ended with $status]"; cat'
+    # The server takes PATH from whoever asks for the session.
+    program = shlex.join(["env", f"PATH={env['PATH']}", *argv])
+    ended = 'status=$?; echo; echo "[ended with $status]"; while :; do sleep 60; done'
+    line = f"trap : INT; {program}; {ended}"
     own = {"LANG": "C.UTF-8", "TERM": "screen-256color"}
     variables = [f"-e{name}={value}" for name, value in {**own, **env}.items()]
     size = ("-x", "100", "-y", "30")

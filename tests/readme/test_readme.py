@@ -12,7 +12,7 @@ from acp_bridge.proving.report import HEAD, where
 from acp_bridge.proving.selection import Profile, select
 from acp_bridge.settings import SECRETS, Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
