@@ -55,6 +55,22 @@ def test_a_session_is_typed_interrupted_resized_and_ended(tmp_path: Path, mode: 
         assert world.usage()["input_tokens"] > 0
 
 
+def test_an_endpoint_asks_nothing_and_gets_its_own_credential(tmp_path: Path) -> None:
+    with closed_world(tmp_path) as world:
+        world.trust_the_project()
+        with terminal(tmp_path, EXEC, world.in_mode("endpoint"), world.project) as tty:
+            screen = tty.wait_for(PROMPT, ASKS_ABOUT_THE_KEY)
+            assert ASKS_ABOUT_THE_KEY not in screen
+            assert "Claude Max" not in screen
+            tty.type("hello")
+            tty.press("Enter")
+            tty.wait_for("Hello from the embedded endpoint.")
+            tty.interrupt_until_it_ends()
+        assert world.paid_with == {CLASSES["endpoint"]}
+        run = world.ended_run()
+        assert (run["mode"], run["violations"]) == ("endpoint", [])
+
+
 def test_it_is_suspended_and_comes_back_like_any_job(tmp_path: Path) -> None:
     with closed_world(tmp_path) as world:
         world.trust_the_project()
