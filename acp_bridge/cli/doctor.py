@@ -68,9 +68,11 @@ def _bridged(
     """The launch plan that the bridge would make in a mode, as far as who pays."""
     from acp_bridge.errors import BridgeError  # noqa: PLC0415
     from acp_bridge.inspect.doctor import WithBridge, cannot_start  # noqa: PLC0415
+    from acp_bridge.launch.gate_logins import stored_payer  # noqa: PLC0415
     from acp_bridge.launch.managed import contradictions, resolve_managed_settings  # noqa: PLC0415
     from acp_bridge.launch.plan import make_plan  # noqa: PLC0415
     from acp_bridge.launch.settings_files import Folders, survey  # noqa: PLC0415
+    from acp_bridge.launch.stored_sign_ins import sign_ins_to_look_for  # noqa: PLC0415
     from acp_bridge.run.credential import RunCredential  # noqa: PLC0415
     from acp_bridge.settings import ANTHROPIC_API  # noqa: PLC0415
 
@@ -95,6 +97,9 @@ def _bridged(
     found = tuple(contradictions(channels, managed, mode, planned=plan.sets))
     if found:
         return WithBridge(None, f"managed settings contradict it: {found[0]}", found)
+    stored = stored_payer(sign_ins_to_look_for(plan))
+    if stored is not None:
+        return WithBridge(None, stored)
     if plan.form == "login" and looked.machine.login is None and sys.platform != "darwin":
         return WithBridge(
             None, "no claude.ai login is stored (acp-bridge exec -- claude auth login)"

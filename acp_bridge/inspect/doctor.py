@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from acp_bridge.errors import BridgeError
-from acp_bridge.inspect.machine import LOADED, START_FILE, Looked, Place
-from acp_bridge.inspect.payer import ANTHROPIC, ENVIRONMENT, Payer, payer_of
+from acp_bridge.inspect.machine import LOADED, START_FILE, STORED, Looked, Place
+from acp_bridge.inspect.payer import ANTHROPIC, ENVIRONMENT, GATEWAY_SIGN_IN, Payer, payer_of
 from acp_bridge.launch.channel_rows import Action, Kind
 from acp_bridge.launch.channels import Channels
 from acp_bridge.launch.managed import Contradiction
@@ -138,6 +138,8 @@ def _moving(channels: Channels, settings: Settings, looked: Looked) -> Iterator[
     """What moves the payer, but for what the chosen mode itself is paid with."""
     yield from (place for place in looked.hints if not _is_own(channels, settings, place))
     for place in looked.places:
+        if place.channel == GATEWAY_SIGN_IN:
+            yield place
         kind = _kind(channels, place)
         if kind is None or _is_own(channels, settings, place):
             continue
@@ -171,6 +173,8 @@ def _is_own(channels: Channels, settings: Settings, place: Place) -> bool:
 
 
 def _finding(channels: Channels, settings: Settings, place: Place) -> dict[str, Any]:
+    if place.origin == STORED:
+        return _stored(channels, settings, place)
     kind = _kind(channels, place)
     row = channels.variable(place.channel)
     key = next((one for one in channels.settings_keys if one.key == place.channel), None)
@@ -182,6 +186,19 @@ def _finding(channels: Channels, settings: Settings, place: Place) -> dict[str, 
         "why": why,
         "with_the_bridge": _held(settings, row.environment[settings.mode] if row else None, place),
         "fix": _fix(place),
+    }
+
+
+def _stored(channels: Channels, settings: Settings, place: Place) -> dict[str, Any]:
+    row = next(one for one in channels.stored if one.name == place.channel)
+    refused = settings.mode in row.contradicts
+    return {
+        "channel": row.name,
+        "kind": "login",
+        "where": str(place),
+        "why": row.why,
+        "with_the_bridge": "it does not start in this mode" if refused else "switched off",
+        "fix": row.fix,
     }
 
 

@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from acp_bridge.clients.jsonc import JsoncError, Value, parse
-from acp_bridge.inspect.payer import ENVIRONMENT, Layer, Machine, Reach
+from acp_bridge.inspect.payer import (
+    CONSOLE_LOGIN,
+    ENVIRONMENT,
+    GATEWAY_SIGN_IN,
+    Layer,
+    Machine,
+    Reach,
+)
 from acp_bridge.launch.channels import Channels
 from acp_bridge.launch.managed import managed_folder
 from acp_bridge.launch.settings_files import Folders, source_paths
 
 START_FILE = "shell start-up file"
+STORED = "stored sign-in"
 LOADED = "loaded by some launchers, not by Claude Code"
 _ORDER = ("global configuration", "user settings", "project settings", "local settings")
 """From the weakest to the strongest."""
@@ -32,8 +40,6 @@ _EXPORT = re.compile(
     r"\s*(?:export\s+|set\s+-\w*x\w*\s+|setenv\s+|declare\s+-x\s+)?(?P<name>[A-Za-z_]\w*)[=\s]"
 )
 _REPLACED = re.compile(r"\s*(?:alias\s+claude\b|(?:function\s+)?claude\s*\(\)|function\s+claude\b)")
-_CONFIG_FOLDER = "CLAUDE_CONFIG_DIR"
-_LOGIN_FOLDER = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
 _PROFILES = "ANTHROPIC_CONFIG_DIR"
 _MOST_BYTES = 4_000_000
 
@@ -101,9 +107,10 @@ def look(
             layers.append(_layer(origin, reach, path, root, found))
     found.machine = Machine(
         layers,
-        login=_login(folders, environ, found),
-        console_key=_console_key(folders, found),
+        login=_login(folders, found),
+        console_key=_stored(CONSOLE_LOGIN, channels, folders, found),
         profile=_profile(folders, layers, found),
+        gateway=_stored(GATEWAY_SIGN_IN, channels, folders, found),
     )
     found.hints += _hints(channels, folders.home, cwd)
     return found
@@ -144,11 +151,10 @@ def _read(path: Path, found: Looked) -> Value | None:
 
 
 def _layer(origin: str, reach: Reach, path: Path, root: Value, found: Looked) -> Layer:
-    text = path.read_text("utf-8-sig")
     members = root.members or {}
 
     def note(channel: str, value: Value) -> None:
-        found.places.append(Place(channel, origin, path, text.count("\n", 0, value.start) + 1))
+        found.places.append(Place(channel, origin, path, _line(path, value)))
 
     env = members.get("env")
     variables = {} if env is None or env.members is None else dict(env.members)
@@ -167,13 +173,16 @@ def _layer(origin: str, reach: Reach, path: Path, root: Value, found: Looked) ->
     )
 
 
+def _line(path: Path, value: Value) -> int:
+    return path.read_text("utf-8-sig").count("\n", 0, value.start) + 1
+
+
 def _word(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def _login(folders: Folders, environ: Mapping[str, str], found: Looked) -> str | None:
-    folder = Path(environ.get(_LOGIN_FOLDER) or folders.config)
-    path = folder / ".credentials.json"
+def _login(folders: Folders, found: Looked) -> str | None:
+    path = folders.logins / ".credentials.json"
     root = _read(path, found)
     members = {} if root is None else root.members or {}
     found.logins += [f"{name} in {path}" for name in members]
@@ -185,11 +194,18 @@ def _login(folders: Folders, environ: Mapping[str, str], found: Looked) -> str |
     return None
 
 
-def _console_key(folders: Folders, found: Looked) -> str | None:
-    for place in found.places:
-        if place.file == folders.state and place.channel == "primaryApiKey":
-            found.logins.append(f"a Console key in {place}")
-            return str(place)
+def _stored(name: str, channels: Channels, folders: Folders, found: Looked) -> str | None:
+    """Where a sign-in of the channels file is stored; it is looked for by its key alone."""
+    for row in channels.stored:
+        for path in source_paths(row.path, folders, None) if row.name == name else ():
+            root = _read(path, found)
+            value = None if root is None else (root.members or {}).get(row.key)
+            if value is not None and value.value:
+                place = Place(name, STORED, path, _line(path, value))
+                found.places.append(place)
+                if path == folders.state:
+                    found.logins.append(f"{row.key} in {place}")
+                return str(place)
     return None
 
 

@@ -45,6 +45,7 @@ _PROXIES = {
 }
 _NO_PROXIES = ("no_proxy", "NO_PROXY")
 ANTHROPIC = "https://api.anthropic.com"
+GATEWAY_SIGN_IN, CONSOLE_LOGIN = "Cloud gateway sign-in", "Console login"
 
 
 class Reach(StrEnum):
@@ -82,12 +83,14 @@ class Machine:
         login: where a claude.ai login is stored; None if there is none.
         console_key: where a Console login left its key; None if there is none.
         profile: where an active profile of a federation is; None if there is none.
+        gateway: where a sign-in at a company's gateway is stored; None if there is none.
     """
 
     layers: Sequence[Layer]
     login: str | None = None
     console_key: str | None = None
     profile: str | None = None
+    gateway: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,10 @@ class _Sight:
         return self.in_process(name) if self._hosted else self._strongest(name, layers)
 
     def provider(self) -> Payer | None:
-        """Another provider than Anthropic's own API."""
+        """Another provider than Anthropic's own API; a gateway that is signed in to comes first."""
+        if self._machine.gateway is not None and not self._hosted:
+            where = self._machine.gateway
+            return Payer(CredentialClass.ENDPOINT_CREDENTIAL, GATEWAY_SIGN_IN, where, None)
         for name in _CLOUDS:
             flag = self.setting(name)
             if flag is not None:
@@ -192,13 +198,21 @@ class _Sight:
 
     def _outranking(self) -> Iterator[Payer]:
         """Credentials before which no login counts; those that are there all go out."""
-        for name, credential_class in (
-            (_BEARER, CredentialClass.ENDPOINT_CREDENTIAL),
-            (_KEY, CredentialClass.API_KEY),
-        ):
-            found = self.setting(name)
-            if found is not None:
-                yield Payer(credential_class, name, found.layer.origin)
+        bearer = self.setting(_BEARER)
+        if bearer is not None:
+            origin = bearer.layer.origin
+            yield Payer(CredentialClass.ENDPOINT_CREDENTIAL, _BEARER, origin)
+        keys = list(self._keys())
+        yield from keys
+        # The key of a Console login fills the place of a key beside a bearer.
+        console_key = self._machine.console_key
+        if bearer is not None and not keys and console_key is not None and not self._hosted:
+            yield Payer(CredentialClass.API_KEY, CONSOLE_LOGIN, console_key)
+
+    def _keys(self) -> Iterator[Payer]:
+        key = self.setting(_KEY)
+        if key is not None:
+            yield Payer(CredentialClass.API_KEY, _KEY, key.layer.origin)
         if not self._hosted:
             for layer in reversed(self._machine.layers):
                 if layer.helper:
@@ -221,7 +235,7 @@ class _Sight:
             if machine.login is not None:
                 return Payer(CredentialClass.SUBSCRIPTION_OAUTH, "stored login", machine.login)
             if machine.console_key is not None:
-                return Payer(CredentialClass.API_KEY, "Console login", machine.console_key)
+                return Payer(CredentialClass.API_KEY, CONSOLE_LOGIN, machine.console_key)
         return Payer(CredentialClass.NONE, "nothing", "")
 
     @staticmethod

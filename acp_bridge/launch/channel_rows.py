@@ -139,6 +139,29 @@ class SettingsSource:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSignIn:
+    """A sign-in that Claude Code keeps, and pays with in place of a mode's own credential.
+
+    Args:
+        name: its name for people.
+        path: its file with a placeholder.
+        key: the key of that file which says that it is there.
+        contradicts: the modes in which Claude Code would use it.
+        yields_to: the key of a login beside which it is not used, and the scope that login needs.
+        fix: what the user can do.
+    """
+
+    name: str
+    path: str
+    key: str
+    contradicts: frozenset[BillingMode]
+    yields_to: tuple[str, str] | None
+    fix: str
+    why: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
 class MessageField:
     """A field of a client's ACP message that reaches Claude Code."""
 

@@ -14,6 +14,7 @@ from acp_bridge.launch.channel_rows import (
     SettingsKey,
     SettingsPin,
     SettingsSource,
+    StoredSignIn,
     Telemetry,
     Trial,
     Variable,
@@ -31,6 +32,7 @@ class Channels:
     managed_rules: tuple[ManagedRule, ...]
     managed_folders: Mapping[str, str]
     sources: tuple[SettingsSource, ...]
+    stored: tuple[StoredSignIn, ...]
     message_fields: tuple[MessageField, ...]
     launch_forms: tuple[LaunchForm, ...]
     common_sets: Mapping[str, str]

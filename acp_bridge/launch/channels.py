@@ -20,6 +20,7 @@ from acp_bridge.launch.channel_rows import (
     SettingsKey,
     SettingsPin,
     SettingsSource,
+    StoredSignIn,
     Telemetry,
     TelemetryVariable,
     Trial,
@@ -96,6 +97,7 @@ def parse_channels(text: str, *, origin: str = CHANNELS_FILE) -> Channels:
             )
             for row in table.rows("files")
         ),
+        stored=tuple(_stored(row) for row in table.rows("stored")),
         message_fields=tuple(
             MessageField(row.text("field"), row.text("action"), row.text("why"))
             for row in table.rows("acp")
@@ -184,6 +186,20 @@ def _managed_rule(row: Row) -> ManagedRule:
         if forbid is None
         else {mode: tuple(forbid.list_of_texts(mode.value)) for mode in BillingMode},
         require={} if require is None else {mode: require.text(mode.value) for mode in BillingMode},
+        why=row.text("why"),
+        seen=row.text("seen"),
+    )
+
+
+def _stored(row: Row) -> StoredSignIn:
+    login = row.sub("yields_to") if "yields_to" in row else None
+    return StoredSignIn(
+        name=row.text("name"),
+        path=row.text("path"),
+        key=row.text("key"),
+        contradicts=frozenset(row.modes("contradicts")),
+        yields_to=None if login is None else (login.text("key"), login.text("scope")),
+        fix=row.text("fix"),
         why=row.text("why"),
         seen=row.text("seen"),
     )

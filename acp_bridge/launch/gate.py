@@ -27,6 +27,7 @@ from acp_bridge.launch.gate_arguments import (
     setting_sources,
     split_arguments,
 )
+from acp_bridge.launch.gate_logins import ASKS_NO_MODEL, stored_payer
 from acp_bridge.launch.gate_telemetry import tap
 
 TYPE_CHECKING = False
@@ -309,9 +310,13 @@ def command(
     """What to execute: the argument list and the environment.
 
     Raises:
-        GateError: the arguments cannot be understood.
+        GateError: the arguments cannot be understood, or another sign-in would pay.
     """
     remaining, options, managed = split_arguments(arguments)
+    signs = bool(remaining) and remaining[0] in ASKS_NO_MODEL
+    other = None if signs else stored_payer(plan["stored"])
+    if other is not None:
+        raise GateError(other)
     base = given_settings(plan, options)
     scrubbed = scrub(plan, environment)
     variables = {**variables_in_settings_files(plan, cwd), **(base.get("env") or {})}

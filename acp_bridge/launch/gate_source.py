@@ -6,9 +6,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from acp_bridge.launch import gate, gate_arguments, gate_telemetry
+from acp_bridge.launch import gate, gate_arguments, gate_logins, gate_telemetry
 
-PARTS = (gate_arguments, gate_telemetry, gate)
+PARTS = (gate_arguments, gate_logins, gate_telemetry, gate)
 """The gate's modules. Each uses names of those before it; no two have one name for two things."""
 
 _FUTURE = "from __future__ import annotations"

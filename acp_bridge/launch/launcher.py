@@ -29,6 +29,7 @@ from acp_bridge.launch.channels import Action, Channels, SettingsPin, Variable
 from acp_bridge.launch.gate_source import gate_source
 from acp_bridge.launch.plan import LaunchPlan
 from acp_bridge.launch.settings_files import Folders, settings_paths
+from acp_bridge.launch.stored_sign_ins import sign_ins_to_look_for
 from acp_bridge.launch.telemetry_rules import telemetry_rules
 from acp_bridge.modes import BillingMode
 
@@ -259,6 +260,7 @@ def _sealed(plan: LaunchPlan, folder: _Folder, targets: Mapping[str, str]) -> di
             for row in rows
             if row.settings is SettingsPin.NONE and row.removed_from_messages
         ],
+        "stored": sign_ins_to_look_for(plan),
         "user_settings": user,
         "project_settings": project,
         "policy_keys": [key.key for key in channels.settings_keys] + forbidden,

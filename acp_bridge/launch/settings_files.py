@@ -26,20 +26,26 @@ class Folders:
         home: the user's home.
         config: the folder of its state: ``~/.claude`` or what the user's variable says.
         state: the file ``.claude.json``.
+        logins: the folder of the stored logins, where no keychain holds them.
     """
 
     home: Path
     config: Path
     state: Path
+    logins: Path
 
     @classmethod
     def of(cls, channels: Channels, environment: Mapping[str, str]) -> "Folders":
         """The folders that Claude Code would use in an environment."""
         home = Path(environment.get(channels.roles["home"]) or Path.home())
         chosen = environment.get(channels.roles["config_folder"])
-        if chosen:
-            return cls(home=home, config=Path(chosen), state=Path(chosen) / ".claude.json")
-        return cls(home=home, config=home / ".claude", state=home / ".claude.json")
+        config = Path(chosen) if chosen else home / ".claude"
+        return cls(
+            home=home,
+            config=config,
+            state=(config if chosen else home) / ".claude.json",
+            logins=Path(environment.get(channels.roles["login_folder"]) or config),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +112,10 @@ def login_stored(folders: Folders) -> bool | None:
 
     Looks for the key's presence; the token is not kept.
     """
-    stored = read_object(folders.config / ".credentials.json").get("claudeAiOauth")
+    stored = read_object(folders.logins / ".credentials.json").get("claudeAiOauth")
     if isinstance(stored, dict) and bool(stored.get("accessToken")):
         return True
     return None if sys.platform == "darwin" else False
-
-
-def console_key_stored(folders: Folders) -> bool:
-    """Whether a Console login left its API key in ``.claude.json``."""
-    return bool(read_object(folders.state).get("primaryApiKey"))
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -135,6 +136,7 @@ def source_paths(template: str, folders: Folders, cwd: Path | None) -> Sequence[
         "{home}": folders.home,
         "{config}": folders.config,
         "{state}": folders.state,
+        "{logins}": folders.logins,
         "{cwd}": cwd,
     }
     base = heads[head]

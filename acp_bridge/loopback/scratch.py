@@ -22,7 +22,7 @@ FAKE_SECRETS: Mapping[str, str] = {
 """Label to secret: the ``known`` of an `EmbeddedEndpoint` that tells them apart."""
 
 # 2100-01-01: Claude Code would refresh a login that is about to expire.
-_NEVER_EXPIRES_MS = 4_102_444_800_000
+NEVER_EXPIRES_MS = 4_102_444_800_000
 _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _QUIET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -83,7 +83,7 @@ def fake_login() -> dict[str, object]:
         "claudeAiOauth": {
             "accessToken": FAKE_OAUTH_TOKEN,
             "refreshToken": FAKE_REFRESH_TOKEN,
-            "expiresAt": _NEVER_EXPIRES_MS,
+            "expiresAt": NEVER_EXPIRES_MS,
             "scopes": ["user:inference", "user:profile"],
             "subscriptionType": "max",
         }

@@ -62,7 +62,8 @@ class Case:
     @property
     def held_by(self) -> frozenset[Outcome]:
         """The outcomes with which the bridge has held the mode."""
-        return ANSWERED
+        cannot_be_pinned_over = self.scope is Scope.STORED and self.payer is B
+        return frozenset({Outcome.REFUSED}) if cannot_be_pinned_over else ANSWERED
 
     @property
     def proxy_is_the_users(self) -> bool:
@@ -107,6 +108,11 @@ _WITH_A_KEY_OF_THEIR_OWN = frozenset({Payer.KEY, Payer.ENDPOINT_KEY})
 _WITH_A_CREDENTIAL = frozenset({Payer.KEY, Payer.ENDPOINT, Payer.ENDPOINT_KEY})
 
 _RULES = (
+    _Rule(
+        frozenset({Kind.CONSOLE_LOGIN}),
+        "an API key in the environment takes its place",
+        payers=frozenset({A}),
+    ),
     _Rule(
         frozenset(Kind) - {Kind.WRONG_TYPE},
         "Claude Code takes only restrictions from managedSettings",
@@ -199,6 +205,7 @@ _KINDS_OF = {
     Scope.META_MANAGED_FLAG: _A_FEW,
     Scope.META_SOURCES: _A_FEW,
     Scope.META_PROGRAM: frozenset({Kind.PROGRAM}),
+    Scope.STORED: frozenset({Kind.GATEWAY_SIGN_IN, Kind.CONSOLE_LOGIN}),
     Scope.MANAGED: frozenset[Kind](),  # they are the subject of test_managed_settings
 }
 
@@ -209,6 +216,8 @@ _SCOPES_OF = {
     # The user may keep state and login elsewhere.
     Kind.CONFIG_FOLDER: frozenset(Scope) - _THE_USERS,
     Kind.LOGIN_FOLDER: frozenset(Scope) - _THE_USERS,
+    Kind.GATEWAY_SIGN_IN: frozenset({Scope.STORED}),
+    Kind.CONSOLE_LOGIN: frozenset({Scope.STORED}),
 }
 
 

@@ -12,19 +12,26 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from acp_bridge.loopback.scratch import FAKE_OAUTH_TOKEN, fake_login
+from acp_bridge.loopback.scratch import FAKE_OAUTH_TOKEN, NEVER_EXPIRES_MS, fake_login
 
 PLANTED_KEY = "sk-ant-api03-FAKE-planted-key-not-a-secret-000000000000000000000"
 PLANTED_TOKEN = "FAKE-planted-bearer-not-a-secret"  # noqa: S105 - fake
 PLANTED_OAUTH = "sk-ant-oat01-FAKE-planted-login-not-a-secret-00000000000000000"
 PLANTED_PROFILE = "FAKE-planted-profile-bearer-not-a-secret"
+PLANTED_SESSION = "eyJhbGciOiAibm9uZSJ9.eyJleHAiOiA0MTAyNDQ0ODAwfQ.FAKE-planted-gateway"
 PLANTED_SECRETS: Mapping[str, str] = {
     "planted key": PLANTED_KEY,
     "planted bearer": PLANTED_TOKEN,
     "planted login": PLANTED_OAUTH,
     "planted profile": PLANTED_PROFILE,
+    "planted gateway session": PLANTED_SESSION,
 }
+
+
+_SHOWN_OF_A_KEY = 20
+"""So much of a key's end does Claude Code keep when the user approves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +61,17 @@ class Plant:
         env: environment variables.
         keys: keys of a settings file beside ``env``.
         in_project: settings of the project that come with it.
+        signed_in: what Claude Code keeps of a sign-in: keys of the file of stored logins.
+        in_state: the same, keys of ``.claude.json``.
+        signed_out: whether no claude.ai login is stored beside it.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, Any] = field(default_factory=dict)
     in_project: Mapping[str, Any] = field(default_factory=dict)
+    signed_in: Mapping[str, Any] = field(default_factory=dict)
+    in_state: Mapping[str, Any] = field(default_factory=dict)
+    signed_out: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -98,6 +111,8 @@ class Kind(StrEnum):
     PROGRAM = "CLAUDE_CODE_EXECUTABLE"
     HELPER = "apiKeyHelper"
     WRONG_TYPE = "a settings value of the wrong type"
+    GATEWAY_SIGN_IN = "Cloud gateway sign-in"
+    CONSOLE_LOGIN = "Console login"
 
 
 def plant(kind: Kind, bait: Bait) -> Plant:
@@ -187,6 +202,19 @@ def _folder_of_state(variable: str) -> Callable[[Bait], Plant]:
         return Plant({variable: str(folder)})
 
     return make
+
+
+def _gateway_sign_in(bait: Bait) -> Plant:
+    """A session at a company's gateway, as ``/login`` leaves it; loopback needs no certificate."""
+    session = {"url": bait.url, "jwt": PLANTED_SESSION, "expiresAt": NEVER_EXPIRES_MS}
+    trust = {urlsplit(bait.url).hostname: "http-loopback"}
+    return Plant(signed_in={"enterpriseGateway": session, "gatewayTrust": trust})
+
+
+def _console_login(_: Bait) -> Plant:
+    approved = {"approved": [PLANTED_KEY[-_SHOWN_OF_A_KEY:]], "rejected": []}
+    state = {"primaryApiKey": PLANTED_KEY, "customApiKeyResponses": approved}
+    return Plant(in_state=state, signed_out=True)
 
 
 def _program(bait: Bait) -> Plant:
@@ -279,4 +307,6 @@ _PLANTS: Mapping[Kind, Callable[[Bait], Plant]] = {
         keys={"model": 5}, in_project={"env": {"ANTHROPIC_API_KEY": PLANTED_KEY}}
     ),
     Kind.PROGRAM: _program,
+    Kind.GATEWAY_SIGN_IN: _gateway_sign_in,
+    Kind.CONSOLE_LOGIN: _console_login,
 }

@@ -28,6 +28,7 @@ class Scope(StrEnum):
     META_MANAGED_FLAG = "_meta extraArgs.managed-settings"
     META_SOURCES = "_meta settingSources"
     META_PROGRAM = "_meta executable"
+    STORED = "stored sign-ins"
 
     @property
     def is_of_a_session(self) -> bool:
@@ -35,7 +36,9 @@ class Scope(StrEnum):
         return self not in _OF_A_PROCESS
 
 
-_OF_A_PROCESS = frozenset({Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL, Scope.MANAGED})
+_OF_A_PROCESS = frozenset(
+    {Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL, Scope.MANAGED, Scope.STORED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +64,14 @@ def place(scope: Scope, plant: Plant, *, home: ScratchHome, project: Path) -> Pl
         project: the session's working directory.
     """
     settings = plant.settings
-    if plant.in_project:
-        _write(project / ".claude" / "settings.json", plant.in_project)
+    _put_beside(plant, home, project)
     match scope:
         case Scope.ENVIRONMENT:
             return Placed(env=plant.env)
         case Scope.USER:
             _write(home.config / "settings.json", settings)
         case Scope.GLOBAL:
-            path = home.config / ".claude.json"
-            _write(path, {**json.loads(path.read_text()), **settings})
+            _add(home.config / ".claude.json", settings)
         case Scope.PROJECT:
             _write(project / ".claude" / "settings.json", settings)
         case Scope.LOCAL:
@@ -100,6 +101,8 @@ def _options(scope: Scope, plant: Plant) -> Mapping[str, Any]:
             return {"extraArgs": {"settings": json.dumps(plant.settings)}}
         case Scope.META_MANAGED_FLAG:
             return {"extraArgs": {"managed-settings": json.dumps(plant.settings)}}
+        case Scope.STORED:
+            return {}
         case _:
             raise AssertionError(f"{scope} is no option of a session")
 
@@ -107,6 +110,22 @@ def _options(scope: Scope, plant: Plant) -> Mapping[str, Any]:
 def _program(plant: Plant) -> Mapping[str, Any]:
     (program,) = plant.env.values()
     return {"pathToClaudeCodeExecutable": program, "executable": program}
+
+
+def _put_beside(plant: Plant, home: ScratchHome, project: Path) -> None:
+    """Put what has one place of its own, whatever the scope."""
+    if plant.in_project:
+        _write(project / ".claude" / "settings.json", plant.in_project)
+    if plant.signed_out:
+        home.credentials.unlink()
+    if plant.signed_in:
+        _add(home.credentials, plant.signed_in)
+    if plant.in_state:
+        _add(home.config / ".claude.json", plant.in_state)
+
+
+def _add(path: Path, content: Mapping[str, Any]) -> None:
+    _write(path, {**json.loads(path.read_text()), **content})
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

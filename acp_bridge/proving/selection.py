@@ -111,6 +111,9 @@ def _quick(payers: Sequence[Payer]) -> Iterator[Trial]:
         yield from sorted(cases, key=_does_not_leak)[:1]
     for turn, (kind, scope) in enumerate(_OF_A_PROCESS):
         yield Case(kind, scope, _from(payers, turn)[0])
+    for kind in (Kind.GATEWAY_SIGN_IN, Kind.CONSOLE_LOGIN):
+        stored = (Case(kind, Scope.STORED, payer) for payer in payers)
+        yield from [case for case in stored if case.alone[0] is not Outcome.HELD][:1]
     yield Case(Kind.BASE_URL, Scope.META_ENV, payers[0], "session/resume")
     for turn, message in enumerate(LEAKING):
         yield Said(message, _from(payers, turn)[0])

@@ -20,7 +20,7 @@ class Outcome(StrEnum):
     LEAKED = "leaked"
     """Another credential was seen, or anything at all at another place."""
     REFUSED = "refused"
-    """Nothing leaked, and the bridge ended the turn itself, because of a credential."""
+    """Nothing leaked, and the bridge ended the turn, or did not start, because of a credential."""
     NO_ANSWER = "no_answer"
     """Nothing leaked, and nothing was answered."""
 
@@ -44,6 +44,7 @@ class Sighting:
         said: the error's sentence.
         found: where the agent's own shell found the mode's credential, in words.
         trap_is_the_users: the attacker's proxy stands for one that the user chose.
+        refused_to_start: the bridge did not start in its mode.
     """
 
     payer: Payer
@@ -56,6 +57,7 @@ class Sighting:
     said: str = ""
     found: tuple[str, ...] = ()
     trap_is_the_users: bool = False
+    refused_to_start: bool = False
 
     @property
     def leaks(self) -> list[str]:
@@ -84,7 +86,7 @@ class Sighting:
             return Outcome.LEAKED
         if self.text:
             return Outcome.HELD
-        refused = self.error == Code.CREDENTIAL_CONTRADICTION
+        refused = self.refused_to_start or self.error == Code.CREDENTIAL_CONTRADICTION
         return Outcome.REFUSED if refused else Outcome.NO_ANSWER
 
     def __str__(self) -> str:

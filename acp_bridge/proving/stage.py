@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Self
 import anyio
 import anyio.abc
 
+from acp_bridge.errors import RefusedError
 from acp_bridge.loopback.endpoint import EmbeddedEndpoint
 from acp_bridge.loopback.scratch import ScratchHome, make_scratch_home, scratch_environment
 from acp_bridge.loopback.script import Script
@@ -155,11 +156,22 @@ class Stage:
     async def run(
         self, program: Program, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> AsyncIterator["Running"]:
-        """Start a program in this world and initialize it."""
+        """Start a program in this world and initialize it.
+
+        A bridge that refuses to start in its mode is one that runs, and refuses each session.
+        """
         whole = self.environment(program, env or {})
         argv, folder = program.argv, cwd or self.home.project
         async with acp_client(argv, env=whole, cwd=folder) as client:
-            result = await client.initialize(auth={"_meta": {"gateway": True}})
+            try:
+                result = await client.initialize(auth={"_meta": {"gateway": True}})
+            except (TimeoutError, anyio.BrokenResourceError):
+                with anyio.move_on_after(SETTLE_SECONDS):
+                    await client.process.wait()
+                if not program.is_bridge or client.process.returncode != RefusedError.exit_status:
+                    raise
+                yield Running(self, client, {}, refused=client.stderr.strip())
+                return
             yield Running(self, client, result)
 
     async def wait_for_lookups(self) -> None:
@@ -190,6 +202,9 @@ class _Mark:
     sink: int
 
 
+_FROM_THE_START = _Mark(0, 0, 0, 0, 0)
+
+
 class Running:
     """A started program on its stage.
 
@@ -197,13 +212,22 @@ class Running:
         stage: where it runs.
         client: what speaks to it.
         initialized: its answer to ``initialize``.
+        refused: what it said when it refused to start; empty if it runs.
     """
 
-    def __init__(self, stage: Stage, client: AcpClient, initialized: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        client: AcpClient,
+        initialized: Mapping[str, Any],
+        *,
+        refused: str = "",
+    ) -> None:
         self.stage = stage
         self.client = client
         self.initialized = initialized
-        self._mark = self.mark()
+        self.refused = refused
+        self._mark = _FROM_THE_START if refused else self.mark()
 
     def mark(self) -> _Mark:
         """Remember how much has been seen."""
@@ -250,6 +274,8 @@ class Running:
         Every other opening than ``session/new`` opens a session that was held and closed without
         any option before.
         """
+        if self.refused:
+            return replace(self.sighting(said=self.refused), refused_to_start=True)
         params: dict[str, Any] = {"cwd": str(project), "mcpServers": []}
         if opening != "session/new":
             params["sessionId"] = await self._earlier_session(project)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from acp_bridge.agent.find import AgentCommand
 from acp_bridge.agent.spawn import Spawned, WaitingKeeper, spawn_agent
-from acp_bridge.errors import AgentError, ConfigurationError
+from acp_bridge.errors import AgentError, ConfigurationError, RefusedError
+from acp_bridge.launch.gate_logins import stored_payer
+from acp_bridge.launch.stored_sign_ins import sign_ins_to_look_for
 from acp_bridge.loopback.bound import BoundAddress
 from acp_bridge.modes import AgentKind, Guard
 from acp_bridge.run.preparation import (
@@ -134,6 +136,7 @@ def _spawned(
     preparation: Preparation, surroundings: Surroundings, keeper: WaitingKeeper | None
 ) -> Spawned:
     try:
+        _refuse_another_payer(preparation)
         return spawn_agent(
             _agent_of(preparation).argv,
             env=preparation.environment,
@@ -143,6 +146,17 @@ def _spawned(
     except BaseException:
         preparation.directory.close()
         raise
+
+
+def _refuse_another_payer(preparation: Preparation) -> None:
+    """What the launch gate would say at each session, said at once."""
+    agent = preparation.agent
+    if preparation.launcher is None or agent is None or agent.version is None:
+        return
+    other = stored_payer(sign_ins_to_look_for(preparation.plan))
+    if other is not None:
+        what, _, fix = other.partition("; ")
+        raise RefusedError(what, hint=fix)
 
 
 def _agent_of(preparation: Preparation) -> AgentCommand:

@@ -23,7 +23,7 @@ from tests.doctor.test_payer_prediction import CASES, CHANNELS, looked_at
 from tests.launch.standin import write_settings
 from tests.readme.commands import README
 
-IN_FILES = [case for case in CASES if case.scope is not Scope.ENVIRONMENT]
+IN_SETTINGS = [case for case in CASES if case.scope not in (Scope.ENVIRONMENT, Scope.STORED)]
 PROVEN = ("1.0", "2.0")
 
 
@@ -83,7 +83,7 @@ def test_the_key_that_mode_a_is_for_is_no_finding_there_and_one_in_mode_b(user: 
     assert found["fix"] == "unset ANTHROPIC_API_KEY, or start Claude Code through acp-bridge"
 
 
-@pytest.mark.parametrize("case", IN_FILES, ids=str)
+@pytest.mark.parametrize("case", IN_SETTINGS, ids=str)
 def test_each_planted_channel_is_found_with_file_and_line(tmp_path: Path, case: Case) -> None:
     looked = looked_at(tmp_path, case.payer, case)
     planted = {
@@ -153,9 +153,24 @@ def test_a_console_login_without_another_pays_by_key(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "primaryApiKey": FAKE_API_KEY}))
     document = user.asks(status=1)
     assert document["without_the_bridge"]["credential_class"] == "api_key"
-    assert document["logins"] == [f"a Console key in {path}:1"]
+    assert document["logins"] == [f"primaryApiKey in {path}:1"]
     (found,) = document["findings"]
-    assert "no claude.ai login is stored" in found["with_the_bridge"]
+    assert found["where"] == f"{path}:1"
+    assert "a Console login is stored" in found["with_the_bridge"]
+
+
+def test_a_gateway_sign_in_is_a_finding_in_every_mode(user: User) -> None:
+    login = json.loads(user.home.credentials.read_text())
+    session = {"enterpriseGateway": {"url": "https://gateway.example", "jwt": "FAKE"}}
+    user.home.credentials.write_text(json.dumps({**login, **session}, indent=0))
+    for mode, does in {"B": "it does not start in this mode", "A": "switched off"}.items():
+        user.env["ACP_BRIDGE_API_KEY" if mode == "A" else "UNUSED"] = FAKE_API_KEY
+        document = user.asks("--mode", mode, status=1)
+        (found,) = document["findings"]
+        assert (found["channel"], found["with_the_bridge"]) == ("Cloud gateway sign-in", does)
+        assert found["where"].startswith(f"{user.home.credentials}:")
+        assert document["without_the_bridge"]["channel"] == "Cloud gateway sign-in"
+    assert [of["credential_class"] for of in document["with_the_bridge"]][:2] == ["api_key", None]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"env": {"A": "b",}}'])

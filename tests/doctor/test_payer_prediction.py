@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
 CHANNELS = load_channels()
 ENDPOINT = "http://127.0.0.1:9"
-ON_THE_MACHINE = (Scope.ENVIRONMENT, Scope.USER, Scope.GLOBAL, Scope.PROJECT, Scope.LOCAL)
+ON_THE_MACHINE = (
+    Scope.ENVIRONMENT,
+    Scope.USER,
+    Scope.GLOBAL,
+    Scope.PROJECT,
+    Scope.LOCAL,
+    Scope.STORED,
+)
 """What a client sends over ACP is nowhere to be seen before it comes."""
 CASES = [case for case in FULL if case.scope in ON_THE_MACHINE]
 LABELS = {secret: label for label, secret in KNOWN.items()}

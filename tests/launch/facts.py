@@ -153,6 +153,8 @@ FILES = (
     "organisation settings",
     "stored login",
 )
+STORED = {"enterpriseGateway": (B,), "primaryApiKey": (B,)}
+"""A stored sign-in's key → the modes in which it would pay."""
 MESSAGE_FIELDS = (
     "_meta.claudeCode.options.env",
     "_meta.claudeCode.options.settings",

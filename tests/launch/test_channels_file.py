@@ -22,6 +22,7 @@ from tests.launch.facts import (
     MOVED,
     NOT_FIXED_BY_ADMINISTRATOR,
     SETTINGS_KEYS,
+    STORED,
     TELEMETRY,
     UNLISTED,
     TelemetryDemand,
@@ -60,6 +61,8 @@ def differences(channels: Channels) -> list[str]:
     found += sorted({move.name for move in channels.moved} ^ set(MOVED))
     found += sorted({rule.key for rule in channels.managed_rules} ^ set(MANAGED_KEYS))
     found += sorted({source.name for source in channels.sources} ^ set(FILES))
+    stored = {item.key: tuple(sorted(item.contradicts)) for item in channels.stored}
+    found += sorted(key for key in {*stored, *STORED} if stored.get(key) != STORED.get(key))
     found += sorted({item.field for item in channels.message_fields} ^ set(MESSAGE_FIELDS))
     forms = {(form.mode, form.form) for form in channels.launch_forms}
     found += sorted(str(form) for form in forms ^ set(LAUNCH_FORMS))
@@ -86,6 +89,7 @@ def test_the_file_holds_what_was_observed_and_nothing_else() -> None:
         "settings_keys",
         "managed_rules",
         "sources",
+        "stored",
         "message_fields",
         "launch_forms",
     ],

@@ -9,7 +9,6 @@ from acp_bridge.launch.settings_files import (
     Finding,
     Folders,
     Survey,
-    console_key_stored,
     login_stored,
     survey,
 )
@@ -29,11 +28,13 @@ def look(folders: Folders, cwd: Path | None = None) -> Survey:
 
 def test_claude_code_keeps_its_things_in_home_or_where_the_variable_says() -> None:
     assert Folders.of(CHANNELS, {"HOME": "/h"}) == Folders(
-        Path("/h"), Path("/h/.claude"), Path("/h/.claude.json")
+        Path("/h"), Path("/h/.claude"), Path("/h/.claude.json"), Path("/h/.claude")
     )
     assert Folders.of(CHANNELS, {"HOME": "/h", "CLAUDE_CONFIG_DIR": "/c"}) == Folders(
-        Path("/h"), Path("/c"), Path("/c/.claude.json")
+        Path("/h"), Path("/c"), Path("/c/.claude.json"), Path("/c")
     )
+    logins = {"HOME": "/h", "CLAUDE_SECURESTORAGE_CONFIG_DIR": "/l"}
+    assert Folders.of(CHANNELS, logins).logins == Path("/l")
 
 
 def test_every_file_that_holds_a_channel_is_told(tmp_path: Path, folders: Folders) -> None:
@@ -103,9 +104,3 @@ def test_a_stored_login_is_seen_by_its_presence(
 
     write_settings(credentials, {"claudeAiOauth": {"accessToken": ""}, "other": 1})
     assert login_stored(folders) is without
-
-
-def test_a_console_key_is_seen_by_its_presence(tmp_path: Path, folders: Folders) -> None:
-    assert not console_key_stored(folders)
-    write_settings(tmp_path / ".claude.json", {"primaryApiKey": SECRET})
-    assert console_key_stored(folders)

@@ -18,7 +18,7 @@ from tests.launch.standin import CHANNELS
 URL = "http://127.0.0.1:7/token"
 OURS = f"{URL}/v1/logs"
 HOME = Path("/home/somebody")
-FOLDERS = Folders(home=HOME, config=HOME / ".claude", state=HOME / ".claude.json")
+FOLDERS = Folders.of(CHANNELS, {"HOME": str(HOME)})
 RULES = telemetry_rules(CHANNELS, FOLDERS, HOME / "records")
 
 COLLECTOR = "https://collector.example:4318"

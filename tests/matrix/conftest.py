@@ -11,7 +11,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from acp_bridge.proving.cases import Case
 from acp_bridge.proving.payers import Payer
-from acp_bridge.proving.sightings import Sighting
+from acp_bridge.proving.sightings import ANSWERED, Sighting
 from acp_bridge.proving.stage import Program, Running, Stage
 from acp_bridge.proving.trial import try_in_a_process, try_in_a_session
 from tests.support.real import CLAUDE
@@ -77,5 +77,6 @@ async def _in_a_process(root: Path, case: Case, program: Program) -> Sighting:
 
 async def _see_the_lookups(case: Case, program: Program, stage: Stage) -> None:
     """What every start asks of the user's own proxy goes there, and nowhere unseen."""
-    if program.is_bridge and not case.proxy_is_the_users:
+    starts = case.held_by is ANSWERED
+    if program.is_bridge and starts and not case.proxy_is_the_users:
         await stage.wait_for_lookups()

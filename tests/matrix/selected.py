@@ -35,6 +35,9 @@ def _fast() -> Iterator[Case]:
     yield Case(Kind.API_KEY, Scope.ENVIRONMENT, Payer.LOGIN)
     for scope in (*RESTRICTIONS, Scope.META_SOURCES):
         yield Case(Kind.API_KEY, scope, Payer.LOGIN)
+    for payer in MODES:
+        yield Case(Kind.GATEWAY_SIGN_IN, Scope.STORED, payer)
+    yield Case(Kind.CONSOLE_LOGIN, Scope.STORED, Payer.LOGIN)
     yield Case(Kind.PROGRAM, Scope.ENVIRONMENT, Payer.LOGIN)
     yield Case(Kind.PROGRAM, Scope.META_PROGRAM, Payer.LOGIN)
     yield Case(Kind.API_KEY, Scope.USER, Payer.SETUP_TOKEN)

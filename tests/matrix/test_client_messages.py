@@ -8,7 +8,7 @@ import pytest
 from acp_bridge.proving.cases import MODES
 from acp_bridge.proving.client import AcpError
 from acp_bridge.proving.kinds import PLANTED_KEY
-from acp_bridge.proving.messages import CREDENTIAL_CONTRADICTION, MODE_LOCKED, REFUSED, Message
+from acp_bridge.proving.messages import MODE_LOCKED, REFUSED, Message
 from acp_bridge.proving.payers import Payer
 from acp_bridge.proving.sightings import Outcome
 from acp_bridge.proving.stage import Program, Stage
@@ -84,34 +84,3 @@ async def test_logout_in_subscription_mode_signs_out_and_nobody_else_pays_instea
 
         assert sighting.outcome is Outcome.NO_ANSWER, str(sighting)
         assert sighting.endpoint == ()
-
-
-async def test_a_console_login_without_a_claude_ai_login_is_blocked_in_subscription_mode(
-    tmp_path: Path, note: Note
-) -> None:
-    world = _only_a_console_login(tmp_path / "bridge")
-    async with world as stage, stage.run(THROUGH_THE_BRIDGE) as running:
-        sighting = await running.turn(stage.home.project)
-    note("Console login and no other", "B", Held.BY_THE_BRIDGE, not sighting.leaks)
-
-    assert sighting.error == CREDENTIAL_CONTRADICTION, str(sighting)
-    assert sighting.endpoint == ()
-    assert "stored Console key" in sighting.said
-
-
-async def test_a_console_login_without_a_claude_ai_login_pays_without_the_bridge(
-    tmp_path: Path, note: Note
-) -> None:
-    async with _only_a_console_login(tmp_path / "alone") as stage, stage.run(ALONE) as running:
-        sighting = await running.turn(stage.home.project)
-    for by in (Held.BY_NOTHING, Held.BY_STRIPPING):
-        note("Console login and no other", "B", by, not sighting.leaks)
-
-    assert sighting.outcome is Outcome.LEAKED, str(sighting)
-
-
-def _only_a_console_login(root: Path) -> Stage:
-    stage = Stage(root, Payer.LOGIN, login=False)
-    path = stage.home.config / ".claude.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "primaryApiKey": PLANTED_KEY}))
-    return stage

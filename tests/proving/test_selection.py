@@ -112,6 +112,7 @@ def test_only_is_a_part_of_a_channels_name_in_any_case() -> None:
         "http_proxy",
         "ALL_PROXY",
         "CLAUDE_CODE_USE_GATEWAY",
+        "Cloud gateway sign-in",
         "authenticate gateway",
         "authenticate gateway-bedrock",
     }
