@@ -5,6 +5,7 @@ started while somebody presses Tab. zsh runs the script of bash.
 """
 
 import argparse
+import os
 import sys
 import types
 import typing
@@ -45,11 +46,13 @@ class Words:
 
     Attributes:
         commands: each with its summary.
+        arguments: the words that stand behind each command: its actions, or names it knows.
         options: of each command, and under ``""`` of the bare bridge.
         values: the words that an option takes, by option.
     """
 
     commands: Mapping[str, str]
+    arguments: Mapping[str, tuple[str, ...]]
     options: Mapping[str, tuple[str, ...]]
     values: Mapping[str, tuple[str, ...]]
 
@@ -73,15 +76,31 @@ def run(arguments: "Arguments") -> int:
 def known_words() -> Words:
     """The commands and options of the parsers, and the words that settings take."""
     from acp_bridge.cli.arguments import COMMANDS, command_parsers  # noqa: PLC0415
+    from acp_bridge.modes import BillingMode  # noqa: PLC0415 - with its use
 
     parsers = command_parsers()
     options = {name: tuple(_options(parser)) for name, parser in parsers.items()}
-    return Words(COMMANDS, options, dict(_values()))
+    arguments = {name: tuple(_arguments(parser)) for name, parser in parsers.items()}
+    named = {"clients": _clients(), "demo": tuple(BillingMode)}
+    return Words(COMMANDS, {**arguments, **named}, options, dict(_values()))
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to ask
         yield from (option for option in action.option_strings if option.startswith("--"))
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to ask
+        if not action.option_strings:
+            yield from map(str, action.choices or ())
+
+
+def _clients() -> tuple[str, ...]:
+    from acp_bridge.cli.clients import REGISTRY  # noqa: PLC0415 - with its use
+    from acp_bridge.clients.known import known_clients  # noqa: PLC0415 - with its use
+
+    return (*(client.name for client in known_clients(os.environ, sys.platform)), REGISTRY)
 
 
 def _values() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -113,7 +132,7 @@ def _bash(words: Words, *, zsh: bool) -> str:
         f'        "{name}") COMPREPLY=($(compgen -W "{" ".join(given)}" -- "$current"));;'
         for name, given in (
             ("", (*words.commands, *words.options[""])),
-            *((name, of) for name, of in words.options.items() if name),
+            *((name, (*words.arguments[name], *of)) for name, of in words.options.items() if name),
         )
     ]
     script = _BASH.format(
@@ -131,6 +150,11 @@ def _fish(words: Words) -> str:
         f"complete -c acp-bridge -n 'not __fish_seen_subcommand_from $commands' -f -a {name}"
         f" -d {_fish_quoted(summary)}"
         for name, summary in words.commands.items()
+    ]
+    lines += [
+        f"complete -c acp-bridge -n '__fish_seen_subcommand_from {name}' -f -a '{' '.join(of)}'"
+        for name, of in words.arguments.items()
+        if name and of
     ]
     for name, options in words.options.items():
         where = (

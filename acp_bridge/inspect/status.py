@@ -59,10 +59,7 @@ def _page(run: dict[str, Any]) -> Iterator[str]:
     yield f"{run['run_id']}  mode {run['mode']} ({run['mode_letter']})  {state}"
     yield f"  expected     {run['expected_credential_class']}, charged to {run['bucket']}"
     yield f"  guarantees   {run['guarantees']}; wire guard {run['guard']}"
-    yield (
-        f"  agent        {agent['name'] or 'not yet known'} {agent['version'] or ''}"
-        f", Claude Code {agent['claude_version'] or 'not yet known'}"
-    )
+    yield f"  agent        {_agent_in_words(agent)}"
     for limit in run.get("limits", ()):
         yield f"  limit        {limit_in_words(limit)}"
     if run["wire"]["presented"]:
@@ -80,6 +77,13 @@ def _page(run: dict[str, Any]) -> Iterator[str]:
     for session in run["sessions"]:
         model = f", {session['model']}" if session["model"] else ""
         yield f"  session      {session['session_id']} in {session['cwd']}{model}"
+
+
+def _agent_in_words(agent: Mapping[str, str | None]) -> str:
+    """A command under ``exec`` is Claude Code itself; other agents say later who they are."""
+    named = " ".join(filter(None, (agent["name"], agent["version"])))
+    claude = agent["claude_version"] and f"Claude Code {agent['claude_version']}"
+    return ", ".join(filter(None, (named, claude))) or "not yet known"
 
 
 def limit_in_words(limit: Mapping[str, Any]) -> str:

@@ -55,6 +55,21 @@ def test_the_words_that_a_setting_takes(bash: str) -> None:
     assert completed(bash, "acp-bridge", "status", "--plan", "max") == {"max-5x", "max-20x"}
 
 
+@pytest.mark.parametrize(
+    ("begun", "offered"),
+    [
+        (("ledger", "ve"), {"verify"}),
+        (("budget", "re"), {"remove", "release"}),
+        (("clients", "zed"), {"zed"}),
+        (("clients", "reg"), {"registry"}),
+        (("completion", "f"), {"fish"}),
+        (("demo", "sub"), {"subscription"}),
+    ],
+)
+def test_the_words_behind_a_command(bash: str, begun: tuple[str, ...], offered: set[str]) -> None:
+    assert completed(bash, "acp-bridge", *begun) == offered
+
+
 def test_behind_two_dashes_programs_are_completed(bash: str) -> None:
     assert "env" in completed(bash, "acp-bridge", "exec", "--", "en")
 
@@ -69,4 +84,5 @@ def test_zsh_gets_the_same_and_fish_its_own(tmp_path: Path, bash: str) -> None:
     assert script(tmp_path, "zsh").endswith(bash)
     fish = script(tmp_path, "fish")
     assert "-l mode -x -a 'api-key subscription endpoint'" in fish
+    assert "-n '__fish_seen_subcommand_from ledger' -f -a 'export backup verify prune'" in fish
     assert "-f -a usage -d 'what was used:" in fish

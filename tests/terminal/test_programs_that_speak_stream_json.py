@@ -12,7 +12,7 @@ import pytest
 from acp_bridge.loopback.asked import Asked
 from acp_bridge.loopback.scratch import FAKE_API_KEY
 from acp_bridge.loopback.script import Answer, Step, Text, Usage, say, use
-from tests.bridge.process import BRIDGE, SECONDS
+from tests.bridge.process import BRIDGE, SECONDS, run_bridge
 from tests.launch.standin import write_settings
 from tests.support.real import CLAUDE
 from tests.terminal.world import CLASSES, EXEC, World, closed_world, wait_until
@@ -72,6 +72,7 @@ def test_what_the_ledger_holds_is_what_the_endpoint_answered(
         assert (run["guard"], run["violations"]) == (guard, [])
         assert world.paid_with == {CLASSES[mode]}
         assert world.usage() == world.tokens()
+        assert "  agent        Claude Code 2." in run_bridge("status", env=world.env).stdout
         (session,) = run["sessions"]
         assert session["usage"]["pending"] is False
         rows = world.ask("usage", "--by", "project,surface,source")["rows"]
