@@ -102,12 +102,17 @@ class ManagedRule:
 
 @dataclass(frozen=True, slots=True)
 class LaunchForm:
-    """What a launch with one form of credential sets; values may be ``$`` slots."""
+    """What a launch with one form of credential sets; values may be ``$`` slots.
+
+    Args:
+        settings: keys of the settings tier beside those of every launch.
+    """
 
     mode: BillingMode
     form: str
     credential_class: CredentialClass
     sets: Mapping[str, str]
+    settings: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

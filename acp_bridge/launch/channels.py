@@ -211,6 +211,7 @@ def _launch_form(row: Row) -> LaunchForm:
         form=row.text("form"),
         credential_class=row.member("credential_class", CredentialClass),
         sets=row.texts("set"),
+        settings=row.texts("settings") if "settings" in row else {},
     )
 
 

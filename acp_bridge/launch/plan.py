@@ -136,7 +136,7 @@ def make_plan(  # noqa: PLR0913 — each argument is one part of the decision
         credential_class=launch.credential_class,
         upstream=upstream,
         agent_environment={**kept, **own, **sets, **channels.adapter_sets},
-        pins=_pins(channels, sets, own_pins, secrets, asked_for),
+        pins={**_pins(channels, sets, own_pins, secrets, asked_for), **launch.settings},
         removed=removed,
         api_key_found=mode is not BillingMode.API_KEY
         and any(item.channel == channels.roles["api_key"] for item in removed),

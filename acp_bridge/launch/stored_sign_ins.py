@@ -12,15 +12,17 @@ LOGINS = "{logins}/.credentials.json"
 def sign_ins_to_look_for(plan: LaunchPlan) -> list[dict[str, Any]]:
     """The rows for `acp_bridge.launch.gate_logins.stored_payer`.
 
-    One that yields to a login matters only where a login is what pays, and where it can be seen
-    whether there is one: on macOS the keychain knows.
+    They matter where a stored login is to pay: every other launch is host-managed, and Claude Code
+    looks at none. One that yields to a login needs that it can be seen whether there is one: on
+    macOS the keychain knows.
     """
+    if not plan.uses_stored_login:
+        return []
     folders = Folders.of(plan.channels, plan.inherited)
     (logins,) = source_paths(LOGINS, folders, None)
     rows = []
     for row in plan.channels.stored:
-        sees_the_login = plan.uses_stored_login and sys.platform != "darwin"
-        if plan.mode not in row.contradicts or (row.yields_to and not sees_the_login):
+        if plan.mode not in row.contradicts or (row.yields_to and sys.platform == "darwin"):
             continue
         (path,) = source_paths(row.path, folders, None)
         login = None

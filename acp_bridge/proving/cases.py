@@ -62,8 +62,8 @@ class Case:
     @property
     def held_by(self) -> frozenset[Outcome]:
         """The outcomes with which the bridge has held the mode."""
-        cannot_be_pinned_over = self.scope is Scope.STORED and self.payer is B
-        return frozenset({Outcome.REFUSED}) if cannot_be_pinned_over else ANSWERED
+        beside_the_login = self.scope is Scope.STORED and self.payer is B
+        return frozenset({Outcome.REFUSED}) if beside_the_login else ANSWERED
 
     @property
     def proxy_is_the_users(self) -> bool:
@@ -248,6 +248,7 @@ def _all() -> Iterator[Case]:
                 for kind in (Kind.BASE_URL, Kind.AUTH_TOKEN):
                     yield Case(kind, scope, payer, opening)
     for payer in (Payer.SETUP_TOKEN, Payer.ENDPOINT_KEY):
+        yield Case(Kind.GATEWAY_SIGN_IN, Scope.STORED, payer)
         for scope in (Scope.ENVIRONMENT, Scope.USER, Scope.PROJECT, Scope.META_ENV):
             for kind in (Kind.API_KEY, Kind.AUTH_TOKEN, Kind.HEADERS_ADD, Kind.BASE_URL):
                 yield Case(kind, scope, payer)

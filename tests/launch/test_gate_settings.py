@@ -21,7 +21,8 @@ def test_every_channel_is_pinned_over_the_settings_files(tmp_path: Path, mode: B
     settings = gate.start("-p", "hi").settings
 
     env = settings.pop("env")
-    assert settings == dict.fromkeys(SETTINGS_KEYS, "")
+    of_the_mode = {"forceLoginMethod": "claudeai"} if mode is BillingMode.SUBSCRIPTION else {}
+    assert settings == {**dict.fromkeys(SETTINGS_KEYS, ""), **of_the_mode}
     for name, demand in DEMANDS.items():
         match demand.settings:
             case "blank" | "own":

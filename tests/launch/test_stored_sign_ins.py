@@ -22,7 +22,6 @@ LOGIN = {"claudeAiOauth": {"accessToken": "FAKE", "scopes": ["user:profile", "us
 CONSOLE_TOKEN = {"claudeAiOauth": {"accessToken": "FAKE", "scopes": ["org:create_api_key"]}}
 CONSOLE_KEY = {"primaryApiKey": "FAKE"}
 B = BillingMode.SUBSCRIPTION
-WITH_A_TOKEN = oauth_token("sk-ant-oat01-FAKE", source="a test")
 
 
 class Home:
@@ -65,19 +64,15 @@ def test_a_gateway_sign_in_is_told_with_its_file_and_without_what_it_holds(home:
     assert "FAKE" not in said
 
 
-def test_it_would_pay_also_where_a_token_is_given(home: Home) -> None:
-    home.stores(GATEWAY)
-    assert home.found(home.plan(B, WITH_A_TOKEN)) is not None
-
-
 @pytest.mark.parametrize(
     ("mode", "credential"),
     [
         (BillingMode.API_KEY, api_key("sk-ant-api03-FAKE", source="a test")),
         (BillingMode.ENDPOINT, endpoint_credential(token="FAKE")),
+        (B, oauth_token("sk-ant-oat01-FAKE", source="a test")),
     ],
 )
-def test_modes_that_are_host_managed_are_not_disturbed(
+def test_launches_that_are_host_managed_are_not_disturbed(
     home: Home, mode: BillingMode, credential: Credential
 ) -> None:
     home.stores(GATEWAY, CONSOLE_KEY)
@@ -99,7 +94,6 @@ def test_a_console_key_pays_where_no_login_for_models_is_stored(
 ) -> None:
     home.stores(logins, CONSOLE_KEY)
     assert (home.found(home.plan(B)) is not None) is pays
-    assert home.found(home.plan(B, WITH_A_TOKEN)) is None
 
 
 def test_a_keychain_may_hold_the_login_so_a_console_key_says_nothing_there(

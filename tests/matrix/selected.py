@@ -35,7 +35,7 @@ def _fast() -> Iterator[Case]:
     yield Case(Kind.API_KEY, Scope.ENVIRONMENT, Payer.LOGIN)
     for scope in (*RESTRICTIONS, Scope.META_SOURCES):
         yield Case(Kind.API_KEY, scope, Payer.LOGIN)
-    for payer in MODES:
+    for payer in (*MODES, Payer.SETUP_TOKEN):
         yield Case(Kind.GATEWAY_SIGN_IN, Scope.STORED, payer)
     yield Case(Kind.CONSOLE_LOGIN, Scope.STORED, Payer.LOGIN)
     yield Case(Kind.PROGRAM, Scope.ENVIRONMENT, Payer.LOGIN)

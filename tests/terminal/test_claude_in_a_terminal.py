@@ -71,6 +71,19 @@ def test_an_endpoint_asks_nothing_and_gets_its_own_credential(tmp_path: Path) ->
         assert (run["mode"], run["violations"]) == ("endpoint", [])
 
 
+def test_in_mode_b_signing_in_again_offers_the_subscription_alone(tmp_path: Path) -> None:
+    with closed_world(tmp_path) as world:
+        world.trust_the_project()
+        with terminal(tmp_path, EXEC, world.in_mode("subscription"), world.project) as tty:
+            tty.wait_for(PROMPT)
+            tty.type("/login")
+            tty.wait_for("/login")
+            tty.press("Enter")
+            screen = tty.wait_for("Login method pre-selected", "Select login method")
+            assert "Subscription Plan" in screen
+            assert "Console" not in screen
+
+
 def test_it_is_suspended_and_comes_back_like_any_job(tmp_path: Path) -> None:
     with closed_world(tmp_path) as world:
         world.trust_the_project()
