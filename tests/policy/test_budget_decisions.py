@@ -1,386 +1,47 @@
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, getcontext, localcontext
-from zoneinfo import ZoneInfo
+"""Whether a request may be made, and what of it is told once."""
+
+from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acp_bridge.metering.usage import CostKind
-from acp_bridge.modes import BillingMode, Bucket
+from acp_bridge.modes import BillingMode
 from acp_bridge.policy.budgets import (
-    MONEY_OF_MODE,
     Action,
     Allow,
-    Budget,
     Level,
     Limit,
     LimitUnit,
     Scope,
-    Spender,
     Spent,
-    Standing,
     Stop,
     Verdict,
     admit,
     standing,
-    usd_text,
 )
-from acp_bridge.policy.windows import Span, Window, WindowKind
-
-UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-ZURICH = ZoneInfo("Europe/Zurich")
-NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-MONTH = Window(WindowKind.MONTH, zone=ZURICH)
-FIVE_HOURS = Window(WindowKind.ROLLING, hours=5, zone=ZURICH)
-SESSION = Window(WindowKind.SESSION, zone=ZURICH)
-USD = Limit(LimitUnit.USD, 25_000_000, CostKind.BILLED_ESTIMATE)
-TOKENS = Limit(LimitUnit.TOKENS, 100)
-REQUESTS = Limit(LimitUnit.REQUESTS, 20)
-EVERYBODY = Scope()
-SPENDER = Spender(
-    mode=BillingMode.API_KEY,
-    bucket=Bucket.API,
-    project="/home/me/src/bridge",
-    model="claude-opus-5-5",
-    session_ids=frozenset({"acp-1", "claude-1"}),
+from acp_bridge.policy.windows import Window, WindowKind
+from tests.policy.budgets_to_ask import (
+    FIVE_HOURS,
+    MONTH,
+    NOW,
+    REQUESTS,
+    SESSION,
+    SPENDER,
+    STOPPING,
+    TOKENS,
+    UNKNOWN,
+    UNTIMED,
+    USD,
+    WHY,
+    ZURICH,
+    allowed,
+    ask,
+    budget,
+    stand,
+    stopped,
 )
-UNKNOWN = Spender(mode=BillingMode.API_KEY, bucket=Bucket.UNKNOWN)
-WHY = "no price is known of 'claude-novel-1'"
-STOPPING = [Action.BLOCK, Action.CANCEL]
-
-
-def budget(
-    name: str = "month",
-    limit: Limit = USD,
-    action: Action = Action.BLOCK,
-    window: Window = MONTH,
-    scope: Scope = EVERYBODY,
-) -> Budget:
-    return Budget(name, scope, window, limit, Decimal("0.8"), action)
-
-
-def stand(of: Budget, spent: int, reserved: int = 0, uncounted: int = 0) -> Standing:
-    return standing(of, Spent(spent, reserved, uncounted), NOW)
-
-
-def ask(*standings: Standing, unpriced: str | None = None) -> Verdict:
-    return admit(standings, SPENDER, unpriced=unpriced)
-
-
-def allowed(verdict: Verdict) -> Allow:
-    assert isinstance(verdict, Allow)
-    return verdict
-
-
-def stopped(verdict: Verdict) -> Stop:
-    assert isinstance(verdict, Stop)
-    return verdict
-
-
-def meets(scope: Scope, spender: Spender = SPENDER) -> bool:
-    """Whether a scope matches, where nothing is unknown that matters."""
-    found = {scope.matches(spender, unknown_matches=unknown) for unknown in (True, False)}
-    assert len(found) == 1
-    return found.pop()
-
-
-# Whom a budget is for
-
-
-def test_a_scope_without_conditions_is_everybody() -> None:
-    assert meets(EVERYBODY)
-    assert meets(EVERYBODY, UNKNOWN)
-
-
-@pytest.mark.parametrize(
-    ("met", "unmet"),
-    [
-        (Scope(mode=BillingMode.API_KEY), Scope(mode=BillingMode.SUBSCRIPTION)),
-        (Scope(bucket=Bucket.API), Scope(bucket=Bucket.PLAN_LIMITS)),
-        (Scope(bucket=Bucket.API), Scope(bucket=Bucket.UNKNOWN)),
-        (Scope(project="/home/me/src"), Scope(project="/home/me/other")),
-        (Scope(model="claude-opus-5-5"), Scope(model="claude-opus-5")),
-        (Scope(session="acp-1"), Scope(session="acp-2")),
-        (Scope(session="claude-1"), Scope(session="acp")),
-    ],
-)
-def test_each_condition_is_met_or_not(met: Scope, unmet: Scope) -> None:
-    assert meets(met)
-    assert not meets(unmet)
-
-
-def test_all_conditions_must_be_met() -> None:
-    here = Scope(mode=BillingMode.API_KEY, project="/home/me/src")
-
-    assert meets(replace(here, model="claude-*"))
-    assert not meets(replace(here, model="gpt-*"))
-    assert not meets(replace(here, session="other"))
-
-
-@pytest.mark.parametrize(
-    ("project", "matches"),
-    [
-        ("/home/me/src/bridge", True),
-        ("/home/me/src/bridge/", True),
-        ("/home/me", True),
-        ("/home/./me//src", True),
-        ("/", True),
-        ("/home/me/src/bridge/tests", False),
-        ("/home/me/src/bri", False),
-        ("/home/me/src/bridge2", False),
-        ("/me/src", False),
-    ],
-)
-def test_a_project_is_its_directory_and_those_below(project: str, matches: bool) -> None:  # noqa: FBT001 - a row of the table
-    assert meets(Scope(project=project)) is matches
-
-
-@pytest.mark.parametrize(
-    ("pattern", "matches"),
-    [
-        ("claude-opus-5-5", True),
-        ("Claude-Opus-5-5", True),
-        ("claude-opus-*", True),
-        ("*opus*", True),
-        ("*-5-5", True),
-        ("*", True),
-        ("claude-opus-5-5*", True),
-        ("claude*opus*5*5", True),
-        ("claude**5", True),
-        ("claude-sonnet-*", False),
-        ("opus*", False),
-        ("*opus", False),
-        ("*opus-5-5*5", False),
-        ("claude-opus-5*-5-5", False),
-        ("*5*5*5*", False),
-        ("*opus*claude*", False),
-        ("claude-opus-5-?", False),
-        ("claude-opus-5-[5]", False),
-        ("claude.opus.5.5", False),
-    ],
-)
-def test_a_model_is_named_or_matched_by_stars_alone(pattern: str, matches: bool) -> None:  # noqa: FBT001 - a row of the table
-    assert meets(Scope(model=pattern)) is matches
-    assert meets(Scope(model=pattern), replace(SPENDER, model="CLAUDE-opus-5-5")) is matches
-
-
-@UNTIMED
-@given(st.lists(st.text("ab-", max_size=4), min_size=2, max_size=4), st.data())
-def test_a_star_is_any_text(parts: list[str], data: st.DataObject) -> None:
-    fillings = [data.draw(st.text("ab-", max_size=4)) for _ in parts[1:]]
-    name = parts[0] + "".join(fill + part for fill, part in zip(fillings, parts[1:], strict=True))
-    spender = Spender(mode=BillingMode.API_KEY, bucket=Bucket.API, model=name or "-")
-
-    assert meets(Scope(model="*".join(parts)), spender)
-
-
-@pytest.mark.parametrize(
-    "scope",
-    [
-        Scope(bucket=Bucket.API),
-        Scope(project="/home/me"),
-        Scope(model="claude-*"),
-        Scope(session="acp-1"),
-        Scope(mode=BillingMode.API_KEY, model="claude-*"),
-    ],
-)
-def test_what_is_unknown_is_in_the_scope_for_admission_and_not_for_reports(scope: Scope) -> None:
-    assert scope.matches(UNKNOWN, unknown_matches=True)
-    assert not scope.matches(UNKNOWN, unknown_matches=False)
-
-
-def test_what_is_unknown_does_not_make_up_for_what_is_known_to_differ() -> None:
-    elsewhere = Scope(mode=BillingMode.ENDPOINT, model="claude-*")
-
-    assert not meets(elsewhere, UNKNOWN)
-
-
-def test_a_scope_may_be_what_nobody_knows_the_bucket_of() -> None:
-    assert meets(Scope(bucket=Bucket.UNKNOWN), UNKNOWN)
-
-
-@pytest.mark.parametrize("mode", BillingMode)
-@pytest.mark.parametrize("money", MONEY_OF_MODE.values())
-def test_a_budget_in_dollars_is_for_modes_that_pay_in_that_money(
-    mode: BillingMode, money: CostKind
-) -> None:
-    spender = Spender(mode=mode, bucket=Bucket.UNKNOWN)
-    in_usd = budget(limit=Limit(LimitUnit.USD, 1, money))
-
-    assert in_usd.is_for(spender, unknown_matches=True) is (MONEY_OF_MODE[mode] is money)
-    assert budget(limit=TOKENS).is_for(spender, unknown_matches=True)
-
-
-def test_a_budget_is_for_those_in_its_scope() -> None:
-    scoped = budget(scope=Scope(model="claude-*"))
-
-    assert scoped.is_for(SPENDER, unknown_matches=False)
-    assert scoped.is_for(UNKNOWN, unknown_matches=True)
-    assert not scoped.is_for(UNKNOWN, unknown_matches=False)
-
-
-@pytest.mark.parametrize(
-    ("unit", "amount", "money"),
-    [
-        (LimitUnit.TOKENS, 0, None),
-        (LimitUnit.TOKENS, -1, None),
-        (LimitUnit.USD, 1, None),
-        (LimitUnit.USD, 1, CostKind.UNKNOWN),
-        (LimitUnit.TOKENS, 1, CostKind.BILLED_ESTIMATE),
-        (LimitUnit.REQUESTS, 1, CostKind.UNKNOWN),
-    ],
-)
-def test_a_limit_that_cannot_be_is_not_made(
-    unit: LimitUnit, amount: int, money: CostKind | None
-) -> None:
-    with pytest.raises(ValueError, match="a limit"):
-        Limit(unit, amount, money)
-
-
-# How a budget stands
-
-
-@pytest.mark.parametrize(
-    ("spent", "reserved", "level", "left"),
-    [
-        (0, 0, Level.OK, 100),
-        (79, 0, Level.OK, 21),
-        (79, 21, Level.OK, 0),
-        (80, 0, Level.WARNED, 20),
-        (99, 30, Level.WARNED, 0),
-        (100, 0, Level.REACHED, 0),
-        (130, 0, Level.REACHED, 0),
-    ],
-)
-def test_the_level_is_of_what_is_spent_and_the_rest_also_of_what_is_reserved(
-    spent: int, reserved: int, level: Level, left: int
-) -> None:
-    found = stand(budget(limit=TOKENS), spent, reserved)
-
-    assert found.level is level
-    assert found.left == left
-
-
-def test_the_share_is_never_shown_as_more_than_it_is() -> None:
-    assert stand(budget(limit=TOKENS), 25).share == Decimal("0.25")
-    assert stand(budget(limit=TOKENS), 150).share == Decimal("1.5")
-    assert stand(budget(), 24_999_999).share == Decimal("0.999999")
-    assert stand(budget(limit=Limit(LimitUnit.TOKENS, 10**15)), 10**15 - 1).share < 1
-
-
-@UNTIMED
-@given(st.integers(1, 10**15), st.integers(1, 10_000), st.integers(-2, 2))
-def test_the_warning_is_due_at_the_exact_amount_in_any_decimal_context(
-    limit: int, share: int, beside: int
-) -> None:
-    warn_at = Decimal(share).scaleb(-4)
-    of = Budget("b", EVERYBODY, MONTH, Limit(LimitUnit.TOKENS, limit), warn_at, Action.WARN)
-    spent = max(0, limit * share // 10_000 + beside)
-    with localcontext(prec=2):
-        assert getcontext().prec == 2
-        level = standing(of, Spent(spent), NOW).level
-
-    due = spent * 10_000 >= limit * share
-    assert level is (Level.REACHED if spent >= limit else Level.WARNED if due else Level.OK)
-
-
-def test_a_calendar_budget_knows_when_it_resets() -> None:
-    found = standing(budget(), Spent(0), NOW, resets_at=NOW)
-
-    assert found.span == MONTH.span(NOW)
-    assert found.resets_at == MONTH.span(NOW).end == datetime(2026, 11, 30, 23, tzinfo=UTC)
-
-
-def test_a_rolling_budget_is_told() -> None:
-    soon = NOW + timedelta(minutes=7)
-
-    assert standing(budget(window=FIVE_HOURS), Spent(0), NOW, soon).resets_at == soon
-    assert standing(budget(window=FIVE_HOURS), Spent(0), NOW).resets_at is None
-    assert standing(budget(window=SESSION), Spent(0), NOW).span == Span(None, None)
-
-
-@pytest.mark.parametrize(
-    ("micros", "text"),
-    [
-        (0, "0.00"),
-        (1, "0.000001"),
-        (10, "0.00001"),
-        (500_000, "0.50"),
-        (25_000_000, "25.00"),
-        (25_012_300, "25.0123"),
-        (25_100_000, "25.10"),
-        (999_999_999_999_999, "999999999.999999"),
-    ],
-)
-def test_dollars_are_exact_with_two_decimals_or_more(micros: int, text: str) -> None:
-    assert usd_text(micros) == text
-
-
-@pytest.mark.parametrize(
-    ("found", "sentence"),
-    [
-        (
-            stand(budget(), 25_012_300),
-            (
-                "budget month has spent 25.0123 of 25.00 USD (billed estimate)"
-                " since 2026-11-01 00:00 +01:00; it resets on 2026-12-01 00:00 +01:00"
-            ),
-        ),
-        (
-            stand(budget(), 20_000_000, reserved=300_000, uncounted=3),
-            (
-                "budget month has spent at least 20.00 of 25.00 USD (billed estimate)"
-                " since 2026-11-01 00:00 +01:00, beside 3 requests that nobody could count,"
-                " and 0.30 more is reserved by requests under way;"
-                " it resets on 2026-12-01 00:00 +01:00"
-            ),
-        ),
-        (
-            stand(budget("talk", TOKENS, window=SESSION), 120, uncounted=1),
-            (
-                "budget talk has spent at least 120 of 100 tokens in this session,"
-                " beside 1 request that nobody could count; it does not reset"
-            ),
-        ),
-        (
-            stand(budget("burst", REQUESTS, window=FIVE_HOURS), 19),
-            (
-                "budget burst has spent 19 of 20 requests in the last 5 hours;"
-                " room comes back as what was spent gets 5 hours old"
-            ),
-        ),
-        (
-            standing(
-                budget(
-                    "burst", Limit(LimitUnit.USD, 1, CostKind.ENDPOINT_PRICE), window=FIVE_HOURS
-                ),
-                Spent(1),
-                NOW,
-                NOW + timedelta(hours=1),
-            ),
-            (
-                "budget burst has spent 0.000001 of 0.000001 USD (endpoint price)"
-                " in the last 5 hours; room comes back from 2026-11-26 14:00 +01:00"
-            ),
-        ),
-        (
-            stand(budget(limit=Limit(LimitUnit.USD, 1, CostKind.LIST_PRICE_EQUIVALENT)), 0),
-            (
-                "budget month has spent 0.00 of 0.000001 USD (list-price equivalent)"
-                " since 2026-11-01 00:00 +01:00; it resets on 2026-12-01 00:00 +01:00"
-            ),
-        ),
-    ],
-)
-def test_a_person_reads_what_was_spent_of_what_since_and_until_when(
-    found: Standing, sentence: str
-) -> None:
-    assert found.sentence == sentence
-
-
-# Whether a request may be made
 
 
 def test_without_budgets_everything_is_allowed() -> None:
