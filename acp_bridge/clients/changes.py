@@ -7,8 +7,10 @@ directory, and `undo` puts exactly that back, unless somebody has changed a file
 import base64
 import difflib
 import hashlib
+import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from acp_bridge.errors import ConfigurationError
+from acp_bridge.redaction import REDACTED, redact
 
 _MODE = 0o600
 _KEPT = "backups"
+_SECRET = re.compile(
+    r'("\w*(?:key|token|secret|password)\w*"\s*:\s*)"(?:[^"\\]|\\.)+"', re.IGNORECASE
+)
+"""A member that looks like a credential of somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +51,12 @@ class FileChange:
 
     @property
     def diff(self) -> str:
-        """What changes, as a unified diff."""
+        """What changes, as a unified diff to be read, without credentials of the lines around."""
         old, new = (_lines(of) for of in (self.before, self.after))
         name = str(self.path)
         there = "/dev/null" if self.before is None else name
-        return "".join(difflib.unified_diff(old, new, there, name))
+        text = redact("".join(difflib.unified_diff(old, new, there, name)))
+        return _SECRET.sub(rf'\1"{REDACTED}"', text)
 
 
 def read(path: Path) -> bytes | None:
@@ -102,13 +110,19 @@ def undo(name: str, state_dir: Path) -> list[FileChange]:
     Raises:
         ConfigurationError: there is none, or a file was changed since.
     """
-    kept = sorted(_folder(state_dir, name).glob("*.json"))
+    kept = _kept_before(_folder(state_dir, name))
     if not kept:
         raise ConfigurationError(
             f"nothing of {name} was written by acp-bridge", hint=f"see acp-bridge clients {name}"
         )
     last = kept[-1]
-    changes = [_kept_change(row) for row in json.loads(last.read_text("utf-8"))["files"]]
+    try:
+        changes = [_kept_change(row) for row in json.loads(last.read_text("utf-8"))["files"]]
+    except (OSError, ValueError, LookupError, TypeError) as exc:
+        raise ConfigurationError(
+            f"{last} cannot be read, so nothing was taken back",
+            hint="take the entry out by hand, and delete that file",
+        ) from exc
     for change, written in changes:
         if _digest(read(change.path)) != written:
             raise ConfigurationError(
@@ -126,7 +140,7 @@ def _keep(changes: Sequence[FileChange], name: str, state_dir: Path) -> Path:
     folder = _folder(state_dir, name)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        number = 1 + max((int(path.stem) for path in folder.glob("*.json")), default=0)
+        number = 1 + max((int(path.stem) for path in _kept_before(folder)), default=0)
         path = folder / f"{number:04}.json"
         rows = [
             {
@@ -149,6 +163,12 @@ def _keep(changes: Sequence[FileChange], name: str, state_dir: Path) -> Path:
             hint="name a directory that you can write in ACP_BRIDGE_STATE_DIR",
         ) from exc
     return path
+
+
+def _kept_before(folder: Path) -> list[Path]:
+    """What was kept, the oldest first."""
+    found = (path for path in folder.glob("*.json") if path.stem.isdecimal())
+    return sorted(found, key=lambda path: int(path.stem))
 
 
 def _kept_change(row: dict[str, Any]) -> tuple[FileChange, str | None]:
@@ -200,7 +220,7 @@ def _put(path: Path, content: bytes | None, mode: int) -> None:
 
 def _lines(content: bytes | None) -> list[str]:
     text = "" if content is None else content.decode("utf-8", "replace")
-    lines = text.splitlines(keepends=True)
+    lines = io.StringIO(text, newline="\n").readlines()
     return [
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     ]

@@ -134,6 +134,9 @@ def _files(
 
 def _read(path: Path, found: Looked) -> Value | None:
     """A file's JSON with the places in it; None if it is not there or is no object."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        found.broken.append((path, "it is no ordinary file"))
+        return None
     try:
         text = path.read_text("utf-8-sig")
         json.loads(text)  # Claude Code takes no comments here
@@ -239,6 +242,8 @@ def _hints(channels: Channels, home: Path, cwd: Path) -> Iterator[Place]:
 
 def _lines(path: Path) -> Sequence[str]:
     try:
+        if not path.is_file():  # some keep a .env in a pipe
+            return []
         with path.open("rb") as file:
             return file.read(_MOST_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:

@@ -121,6 +121,8 @@ def login_stored(folders: Folders) -> bool | None:
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object, or an empty one where the file is absent or Claude Code would not load it."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return {}
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return {}

@@ -140,6 +140,14 @@ def test_shell_start_up_files_and_what_launchers_load_are_looked_at(user: User) 
     }
 
 
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(user: User) -> None:
+    os.mkfifo(user.home.project / ".env")
+    os.mkfifo(user.home.config / "settings.json")
+    assert user.asks(status=2)["broken"] == [
+        {"file": str(user.home.config / "settings.json"), "why": "it is no ordinary file"}
+    ]
+
+
 def test_the_key_that_mode_a_inherits_may_come_from_a_start_up_file(user: User) -> None:
     (user.home.path / ".profile").write_text(f"export ANTHROPIC_API_KEY={FAKE_API_KEY}\n")
     user.env["ANTHROPIC_API_KEY"] = FAKE_API_KEY

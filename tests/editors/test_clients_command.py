@@ -158,6 +158,31 @@ def test_what_somebody_changed_since_is_not_taken_back(user: User) -> None:
     assert path.read_text().endswith("// mine\n")
 
 
+def test_the_diff_shows_no_credential_that_stands_beside_the_entry(user: User) -> None:
+    theirs = (
+        '{\n  "agent_servers": {\n    "Codex": {"env": {"OPENAI_API_KEY": "sk-FAKE"}}\n  }\n}\n'
+    )
+    path = user.has("zed", theirs)
+    assert '"OPENAI_API_KEY": "[redacted]"' in user.clients("zed", "--write").stdout
+    assert json.loads(path.read_text())["agent_servers"]["Codex"]["env"] == {
+        "OPENAI_API_KEY": "sk-FAKE"
+    }
+    assert "FAKE" not in user.clients("zed", "--undo").stdout
+    assert path.read_text() == theirs
+
+
+def test_a_backup_that_somebody_garbled_is_told(user: User) -> None:
+    path = user.has("zed", CLIENTS["zed"].sample)
+    user.clients("zed", "--write")
+    written = path.read_text()
+    folder = user.home / "state" / "backups" / "zed"
+    (folder / "mine.json").write_text("{}")
+    (folder / "0001.json").write_text("{}")
+    done = user.clients("zed", "--undo", status=2)
+    assert "0001.json cannot be read, so nothing was taken back" in done.stderr
+    assert path.read_text() == written
+
+
 def test_only_the_diff_is_shown_when_that_is_asked_for(user: User) -> None:
     path = user.has("zed", CLIENTS["zed"].sample)
     assert f'+      "command": "{COMMAND}",' in user.clients("zed", "--dry-run").stdout
