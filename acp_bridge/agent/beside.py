@@ -43,6 +43,8 @@ class Program:
     def __init__(self, pid: int, answer: int) -> None:
         self.pid = pid
         self._answer = answer
+        # While it waits here its number is certainly its own.
+        self._watch = _watch(pid)
 
     def let_go(self) -> None:
         """The program may start: whoever waits for the companion goes on."""
@@ -65,26 +67,21 @@ class Program:
 
     async def ended(self) -> None:
         """Wait until the program has ended."""
-        try:
-            watch = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return
-        except (AttributeError, OSError):
-            await self._gone()
-            return
-        try:
-            await anyio.wait_readable(watch)
-        finally:
-            os.close(watch)
-
-    async def _gone(self) -> None:
-        while _lives(self.pid):  # noqa: ASYNC110 - what is waited for has no event
-            await anyio.sleep(_LOOK_SECONDS)
+        if self._watch is None:
+            while _lives(self.pid):  # noqa: ASYNC110 - what is waited for has no event
+                await anyio.sleep(_LOOK_SECONDS)
+        else:
+            await anyio.wait_readable(self._watch)
 
     def end(self) -> None:
         """Ask the program to end."""
-        if _lives(self.pid):
-            os.kill(self.pid, signal.SIGTERM)
+        try:
+            if self._watch is None:
+                os.kill(self.pid, signal.SIGTERM)
+            else:
+                signal.pidfd_send_signal(self._watch, signal.SIGTERM)
+        except ProcessLookupError:
+            pass  # it has
 
 
 def stand_beside(work: Callable[[Program], None]) -> None:
@@ -182,6 +179,14 @@ def _detach() -> None:
                     os.close(descriptor)
             except OSError:
                 continue  # what listed the folder
+
+
+def _watch(pid: int) -> int | None:
+    """A descriptor that stands for a process; None where the kernel has none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
 
 
 def _lives(pid: int) -> bool:

@@ -1,6 +1,7 @@
 """The companion of a program that has replaced this process."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,11 +23,13 @@ from acp_bridge.agent.beside import stand_beside
 from acp_bridge.errors import BridgeError, RefusedError
 
 folder = Path(sys.argv[1])
+{first}
 
 def work(program):
     (folder / "pid").write_text(str(os.getpid()))
     {before}
     program.let_go()
+    {meanwhile}
     anyio.run(program.ended)
     (folder / "ended").write_text("ended")
     {after}
@@ -40,10 +43,10 @@ os.execv("/bin/sh", ["sh", "-c", sys.argv[2]])
 """
 
 
-def start(
-    tmp_path: Path, command: str, *, before: str = "pass", after: str = "pass"
-) -> subprocess.Popen[str]:
-    source = WORK.format(before=before, after=after)
+def start(tmp_path: Path, command: str, **more: str) -> subprocess.Popen[str]:
+    """Start a program with a companion; lines of the companion's own may be given."""
+    lines = dict.fromkeys(("first", "before", "meanwhile", "after"), "pass")
+    source = WORK.format(**{**lines, **more})
     return subprocess.Popen(
         [sys.executable, "-c", source, str(tmp_path), command],
         stdin=subprocess.PIPE,
@@ -85,6 +88,22 @@ def test_it_is_no_child_of_the_program_and_in_no_group_or_session_of_its_own(
         assert os.getpgid(beside.pid) != os.getpgid(program.pid)
         assert beside.terminal() is None
         program.kill()
+        wait_until((tmp_path / "ended").exists)
+        wait_until(lambda: not beside.is_running())
+
+
+HOW_THE_END_IS_SEEN = {
+    "the kernel tells": "pass",
+    "it is looked for": "vars(os).pop('pidfd_open', None)",
+}
+
+
+@pytest.mark.parametrize("how", HOW_THE_END_IS_SEEN)
+def test_it_can_end_the_program_and_sees_its_end(tmp_path: Path, how: str) -> None:
+    more = {"first": HOW_THE_END_IS_SEEN[how], "meanwhile": "program.end()"}
+    with start(tmp_path, "exec sleep 600", **more) as program:
+        assert program.wait(SECONDS) == -signal.SIGTERM
+        beside = companion(tmp_path)
         wait_until((tmp_path / "ended").exists)
         wait_until(lambda: not beside.is_running())
 
