@@ -138,7 +138,7 @@ def _moving(channels: Channels, settings: Settings, looked: Looked) -> Iterator[
     """What moves the payer, but for what the chosen mode itself is paid with."""
     yield from (place for place in looked.hints if not _is_own(channels, settings, place))
     for place in looked.places:
-        if place.channel == GATEWAY_SIGN_IN:
+        if place.origin == STORED and _is_in_the_way(channels, settings, place):
             yield place
         kind = _kind(channels, place)
         if kind is None or _is_own(channels, settings, place):
@@ -187,6 +187,12 @@ def _finding(channels: Channels, settings: Settings, place: Place) -> dict[str, 
         "with_the_bridge": _held(settings, row.environment[settings.mode] if row else None, place),
         "fix": _fix(place),
     }
+
+
+def _is_in_the_way(channels: Channels, settings: Settings, place: Place) -> bool:
+    """Whether a stored sign-in would pay: a gateway's before all else, others in their modes."""
+    row = next(one for one in channels.stored if one.name == place.channel)
+    return place.channel == GATEWAY_SIGN_IN or settings.mode in row.contradicts
 
 
 def _stored(channels: Channels, settings: Settings, place: Place) -> dict[str, Any]:

@@ -152,7 +152,6 @@ class StoredSignIn:
         path: its file with a placeholder.
         key: the key of that file which says that it is there.
         contradicts: the modes in which Claude Code would use it.
-        yields_to: the key of a login beside which it is not used, and the scope that login needs.
         fix: what the user can do.
     """
 
@@ -160,7 +159,6 @@ class StoredSignIn:
     path: str
     key: str
     contradicts: frozenset[BillingMode]
-    yields_to: tuple[str, str] | None
     fix: str
     why: str
     seen: str

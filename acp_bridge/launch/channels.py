@@ -192,13 +192,11 @@ def _managed_rule(row: Row) -> ManagedRule:
 
 
 def _stored(row: Row) -> StoredSignIn:
-    login = row.sub("yields_to") if "yields_to" in row else None
     return StoredSignIn(
         name=row.text("name"),
         path=row.text("path"),
         key=row.text("key"),
         contradicts=frozenset(row.modes("contradicts")),
-        yields_to=None if login is None else (login.text("key"), login.text("scope")),
         fix=row.text("fix"),
         why=row.text("why"),
         seen=row.text("seen"),

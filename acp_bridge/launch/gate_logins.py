@@ -1,7 +1,6 @@
 """Which stored sign-in Claude Code would pay with in place of the mode's own.
 
-Of such a file only the names of its keys are looked at, and the scopes of a login; nothing is kept.
-The standard library only.
+Of such a file only the names of its keys are looked at; nothing is kept. The standard library only.
 """
 # ruff: noqa: PTH123 — importing pathlib would add half to the gate's time
 
@@ -12,35 +11,24 @@ import json
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
 ASKS_NO_MODEL = ("auth", "setup-token")
 """Commands of Claude Code by which a user signs in and out."""
 
 
-def stored_payer(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def stored_payer(rows: Sequence[Mapping[str, str]]) -> str | None:
     """A sentence about the first sign-in that is there and would pay; None without one.
 
     Args:
-        rows: of the sealed plan: ``path``, ``key``, ``sentence``, and ``login``, the place of a
-            login beside which it does not pay, or None.
+        rows: of the sealed plan: ``path``, ``key`` and ``sentence``.
     """
-    for row in rows:
-        login = row["login"]
-        if _stored(row["path"]).get(row["key"]) and not (login and _is_a_login(login)):
-            return str(row["sentence"])
-    return None
+    return next((row["sentence"] for row in rows if _is_stored(row["path"], row["key"])), None)
 
 
-def _is_a_login(login: Mapping[str, str]) -> bool:
-    stored = _stored(login["path"]).get(login["key"])
-    return isinstance(stored, dict) and login["scope"] in (stored.get("scopes") or ())
-
-
-def _stored(path: str) -> Mapping[str, Any]:
+def _is_stored(path: str, key: str) -> bool:
     try:
         with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
     except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return False
+    return isinstance(content, dict) and bool(content.get(key))

@@ -163,8 +163,10 @@ def test_a_console_login_without_another_pays_by_key(tmp_path: Path) -> None:
     assert document["without_the_bridge"]["credential_class"] == "api_key"
     assert document["logins"] == [f"primaryApiKey in {path}:1"]
     (found,) = document["findings"]
-    assert found["where"] == f"{path}:1"
-    assert "a Console login is stored" in found["with_the_bridge"]
+    assert (found["channel"], found["where"]) == ("Console login", f"{path}:1")
+    assert found["with_the_bridge"] == "it does not start in this mode"
+    (why,) = [of["why_not"] for of in document["with_the_bridge"] if of["mode_letter"] == "B"]
+    assert why.startswith(f"a Console login is stored in {path}")
 
 
 def test_a_gateway_sign_in_is_a_finding_in_every_mode(user: User) -> None:

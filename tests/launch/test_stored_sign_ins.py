@@ -18,8 +18,7 @@ from acp_bridge.modes import BillingMode
 from tests.launch.standin import CHANNELS
 
 GATEWAY = {"enterpriseGateway": {"url": "https://gateway.example", "jwt": "FAKE"}}
-LOGIN = {"claudeAiOauth": {"accessToken": "FAKE", "scopes": ["user:profile", "user:inference"]}}
-CONSOLE_TOKEN = {"claudeAiOauth": {"accessToken": "FAKE", "scopes": ["org:create_api_key"]}}
+LOGIN = {"claudeAiOauth": {"accessToken": "FAKE", "scopes": ["user:inference"]}}
 CONSOLE_KEY = {"primaryApiKey": "FAKE"}
 B = BillingMode.SUBSCRIPTION
 
@@ -51,8 +50,7 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.setattr("sys.platform", "linux")
+def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
@@ -79,31 +77,15 @@ def test_launches_that_are_host_managed_are_not_disturbed(
     assert home.found(home.plan(mode, credential)) is None
 
 
-@pytest.mark.parametrize(
-    ("logins", "pays"),
-    [
-        (None, True),
-        ({}, True),
-        (CONSOLE_TOKEN, True),
-        ({"claudeAiOauth": {"scopes": None}}, True),
-        (LOGIN, False),
-    ],
-)
-def test_a_console_key_pays_where_no_login_for_models_is_stored(
-    home: Home, logins: object, *, pays: bool
+def test_a_console_key_would_pay_also_once_a_login_beside_it_cannot_be_refreshed(
+    home: Home,
 ) -> None:
-    home.stores(logins, CONSOLE_KEY)
-    assert (home.found(home.plan(B)) is not None) is pays
-
-
-def test_a_keychain_may_hold_the_login_so_a_console_key_says_nothing_there(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.platform", "darwin")
     home.stores({}, CONSOLE_KEY)
-    assert home.found(home.plan(B)) is None
-    home.stores(GATEWAY)
     assert home.found(home.plan(B)) is not None
+    home.stores(LOGIN, CONSOLE_KEY)
+    assert home.found(home.plan(B)) is not None
+    home.stores(LOGIN, {**CONSOLE_KEY, "primaryApiKey": None})
+    assert home.found(home.plan(B)) is None
 
 
 def test_logins_are_looked_for_where_the_user_keeps_them(home: Home) -> None:
