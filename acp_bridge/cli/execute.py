@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acp_bridge.errors import ConfigurationError
+from acp_bridge.launch.gate_logins import ASKS_NO_MODEL
 
 if TYPE_CHECKING:
     from acp_bridge.cli.arguments import Arguments
     from acp_bridge.policy.surface import Surface
 
 CLAUDE = "claude"
+_ASK_NO_MODEL = [[word] for word in ASKS_NO_MODEL]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +40,7 @@ def run(arguments: "Arguments") -> int:
     from acp_bridge.cli.become import become  # noqa: PLC0415 - heavy
     from acp_bridge.policy.surface import Surface  # noqa: PLC0415 - with its use
     from acp_bridge.run.preparation import Surroundings, prepare_command  # noqa: PLC0415 - heavy
-    from acp_bridge.run.start import prepare_metered  # noqa: PLC0415 - heavy
+    from acp_bridge.run.start import prepare_metered, refuse_another_payer  # noqa: PLC0415 - heavy
     from acp_bridge.settings import load_settings  # noqa: PLC0415 - heavy
 
     settings = load_settings(arguments.flags)
@@ -51,6 +53,8 @@ def run(arguments: "Arguments") -> int:
     at_terminal = surface in (Surface.TERMINAL, Surface.UNKNOWN)
     surroundings = Surroundings(at_terminal=at_terminal)
     prepared = prepare_metered(settings, partial(prepare_command, settings, surroundings))
+    if Path(command[0]).name == CLAUDE and command[1:2] not in _ASK_NO_MODEL:
+        refuse_another_payer(prepared.preparation)
     launcher = prepared.preparation.launcher
     if launcher is not None and by_path is not None:
         command[0] = str(launcher.executable)

@@ -136,9 +136,11 @@ def _spawned(
     preparation: Preparation, surroundings: Surroundings, keeper: WaitingKeeper | None
 ) -> Spawned:
     try:
-        _refuse_another_payer(preparation)
+        agent = _agent_of(preparation)
+        if agent.version is not None:  # other agents may never start Claude Code
+            refuse_another_payer(preparation)
         return spawn_agent(
-            _agent_of(preparation).argv,
+            agent.argv,
             env=preparation.environment,
             cwd=surroundings.own_cwd,
             keeper=keeper,
@@ -148,13 +150,17 @@ def _spawned(
         raise
 
 
-def _refuse_another_payer(preparation: Preparation) -> None:
-    """What the launch gate would say at each session, said at once."""
-    agent = preparation.agent
-    if preparation.launcher is None or agent is None or agent.version is None:
+def refuse_another_payer(preparation: Preparation) -> None:
+    """What the launch gate would say at each start of Claude Code, said at once.
+
+    Raises:
+        RefusedError: Claude Code would pay with a sign-in that it has stored; the run is over.
+    """
+    if preparation.launcher is None:
         return
     other = stored_payer(sign_ins_to_look_for(preparation.plan))
     if other is not None:
+        preparation.directory.close()
         what, _, fix = other.partition("; ")
         raise RefusedError(what, hint=fix)
 

@@ -28,7 +28,11 @@ def test_in_mode_b_the_command_does_not_start_and_signing_out_does(
 
         done = run_bridge("exec", "--", str(CLAUDE), "-p", "hello", env=env)
         assert done.returncode == REFUSED
-        assert f"a {kind} is stored in {world.home.config}" in done.stderr
+        assert done.stderr.startswith(f"error: a {kind} is stored in {world.home.config}")
+        by_name = {**env, "PATH": f"{CLAUDE.parent}:{env['PATH']}"}
+        script = run_bridge("exec", "--", "sh", "-c", "claude -p hello", env=by_name)
+        assert script.returncode == REFUSED
+        assert f"launch gate: a {kind} is stored in" in script.stderr
         assert [*world.endpoint.seen, *elsewhere.seen] == []
 
         done = run_bridge("exec", "--", str(CLAUDE), "auth", "logout", env=env)
