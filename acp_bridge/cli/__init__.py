@@ -6,6 +6,7 @@ One module a command; each is imported with its command and imports what is heav
 import contextlib
 import errno
 import os
+import pwd
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from acp_bridge.cli.statusline import run  # noqa: PLC0415 - before what takes longer
 
             return run()
+        _require_a_home()
         from acp_bridge.cli.arguments import parse  # noqa: PLC0415 - after what must be quick
 
         arguments = parse(argv)
@@ -65,6 +67,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     return status
+
+
+def _require_a_home() -> None:
+    """Settings, state and logins are below it: better one line here than an error anywhere."""
+    if os.environ.get("HOME"):
+        return
+    os.environ.pop("HOME", None)
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise ConfigurationError(
+            "this user has no home directory", hint="set HOME to a directory of yours"
+        ) from None
 
 
 def _drop_output() -> None:

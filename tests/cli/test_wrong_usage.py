@@ -335,3 +335,15 @@ def test_help_goes_to_stdout_and_is_no_mistake(tmp_path: Path, command: str) -> 
     assert done.returncode == 0
     assert done.stderr == ""
     assert "--mode" in done.stdout
+
+
+def test_a_user_without_a_home_is_told_to_name_one(
+    tmp_path: Path, assert_wrong: Wrong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    env = {name: of for name, of in bridge_environment(tmp_path).items() if name != "HOME"}
+    for home in ({}, {"HOME": ""}):
+        assert_wrong("status", env={**env, **home}, says="has no home directory")
