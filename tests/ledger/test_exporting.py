@@ -1,4 +1,4 @@
-"""Taking rows out of the ledger, and backing it up: everything, exactly, or nothing."""
+"""Entries and everything else as JSON lines and CSV: exact, in order, in little memory."""
 
 import csv
 import io
@@ -7,84 +7,29 @@ import sqlite3
 import tracemalloc
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acp_bridge.errors import ConfigurationError
-from acp_bridge.ledger.database import LedgerError, open_for_writing
 from acp_bridge.ledger.exporting import (
     ENTRY_COLUMNS,
     OTHER_TABLES,
     Format,
-    Part,
-    back_up,
     export,
     export_ledger,
-    new_file,
     part,
     spreadsheet_safe,
 )
-from acp_bridge.ledger.queries import Ledger
-from acp_bridge.ledger.records import (
-    EvidenceRow,
-    Reading,
-    ReservationRow,
-    Row,
-    ViolationRow,
+from tests.ledger.exported import (
+    EVIDENCE,
+    everything_of_a_run,
+    exported,
+    rows,
+    store,
 )
-from acp_bridge.ledger.reservations import store_reservation
-from acp_bridge.ledger.storing import Store
-from acp_bridge.metering.usage import CostKind, Source, Tokens
-from acp_bridge.modes import BillingMode, Bucket
-from tests.ledger.children import start
-from tests.ledger.rows import NOON, run, session, spent, told
-
-EVIDENCE = EvidenceRow(
-    run_id="run", at=NOON, kind="declared", source="plan", value="v", verdict="agrees"
-)
-VIOLATION = ViolationRow(run_id="run", at=NOON, reason="mode_locked", detail="refused")
-READING = Reading(run_id="run", session_id="session", at=NOON, model="opus", tokens=Tokens(1))
-RESERVATION = ReservationRow(
-    reservation_id="r-1",
-    run_id="run",
-    session_id="session",
-    at=NOON,
-    mode=BillingMode.API_KEY,
-    bucket=Bucket.API,
-    cost_kind=CostKind.BILLED_ESTIMATE,
-    cost_micros=2_000_000,
-)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "ledger.sqlite3"
-
-
-def store(path: Path, *rows: Row) -> None:
-    with closing(Store(open_for_writing(path))) as into:
-        into.write(rows)
-
-
-def reserve(path: Path, *reservations: ReservationRow) -> None:
-    with closing(open_for_writing(path)) as connection:
-        for one in reservations:
-            store_reservation(connection, one)
-
-
-def exported(path: Path, asked: Part, form: Format = Format.JSONL) -> str:
-    text = io.StringIO()
-    written = export_ledger(path, asked, form, text)
-    lines = len(text.getvalue().splitlines())
-    assert written == lines - (1 if asked.others or form is Format.CSV else 0)
-    return text.getvalue()
-
-
-def rows(path: Path, asked: Part) -> list[Any]:
-    return [json.loads(line) for line in exported(path, asked).splitlines()]
+from tests.ledger.rows import NOON, run, spent
 
 
 def test_an_entry_is_told_with_all_its_words(path: Path) -> None:
@@ -164,20 +109,6 @@ def test_entries_come_oldest_first_from_since_to_before_until_and_of_one_run(pat
     assert keys(since=NOON + timedelta(hours=1)) == ["13", "14"]
     assert keys(until=NOON + timedelta(hours=1)) == ["12", "x"]
     assert keys(run_id="run", until=NOON + timedelta(hours=2)) == ["12", "13"]
-
-
-def everything_of_a_run(path: Path) -> None:
-    store(
-        path,
-        run(),
-        session(),
-        spent("a"),
-        EVIDENCE,
-        VIOLATION,
-        READING,
-        told(Source.WIRE),
-    )
-    reserve(path, RESERVATION)
 
 
 def test_everything_is_the_version_of_the_form_then_each_table(path: Path) -> None:
@@ -306,117 +237,3 @@ def test_nothing_is_sorted_before_the_first_entry_comes_out(path: Path) -> None:
         plan = [step[3] for step in file.execute("EXPLAIN QUERY PLAN " + asked[0])]
     assert plan[0].startswith("SEARCH usage USING INDEX usage_by_time")
     assert not any("TEMP B-TREE" in step for step in plan)
-
-
-def test_a_new_file_is_private_and_has_its_name_only_when_all_went_well(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    with new_file(path) as temporary:
-        temporary.write_text("half")
-        assert not path.exists()
-        temporary.write_text("all of it")
-    assert (path.read_text(), path.stat().st_mode & 0o777) == ("all of it", 0o600)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_where_writing_fails_there_is_no_file_and_nothing_beside_it(tmp_path: Path) -> None:
-    def write_half() -> None:
-        with new_file(tmp_path / "file") as temporary:
-            temporary.write_text("half")
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(ConfigurationError, match="No space left"):
-        write_half()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(ConfigurationError, match="is there already"), new_file(path):
-        pass
-    assert path.read_text() == "old"
-    with new_file(path, force=True) as temporary:
-        temporary.write_text("new")
-    assert path.read_text() == "new"
-
-
-def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    with pytest.raises(ConfigurationError, match="is there already"), new_file(path):
-        path.write_text("somebody else's")
-    assert path.read_text() == "somebody else's"
-
-
-def test_what_is_no_ordinary_file_is_never_replaced(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ConfigurationError, match="no ordinary file"),
-        new_file(tmp_path, force=True),
-    ):
-        pass
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "missing" / "file"
-    with pytest.raises(ConfigurationError, match="cannot be written: No such"), new_file(path):
-        pass
-
-
-def test_a_backup_holds_everything_in_one_private_file(path: Path, tmp_path: Path) -> None:
-    everything_of_a_run(path)
-    into = tmp_path / "backup"
-    with closing(open_for_writing(path)) as bridge:  # its log is not merged while it is open
-        bridge.execute("SELECT count(*) FROM usage").fetchone()
-        store(path, spent("in the log"))
-        back_up(path, into)
-    assert into.stat().st_mode & 0o777 == 0o600
-    assert sorted(tmp_path.iterdir()) == [into, path.parent]
-    assert rows(into, part(everything=True)) == rows(path, part(everything=True))
-    with Ledger(into) as ledger:
-        assert ledger.report().totals.requests == 2
-        assert ledger.check() == []
-    with closing(sqlite3.connect(into)) as file:  # so that it can be read where none can write
-        assert file.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-
-
-def test_a_backup_while_a_bridge_writes_is_of_one_moment(path: Path, tmp_path: Path) -> None:
-    with start("write_entries", path, "run", 2000, 100) as child:
-        assert child.stdout is not None
-        acknowledged = int(child.stdout.readline())
-        back_up(path, tmp_path / "backup")
-        child.communicate()
-    assert child.returncode == 0
-    with Ledger(tmp_path / "backup") as ledger:
-        requests = ledger.report().totals.requests or 0
-        assert len(list(ledger.entries())) == requests >= acknowledged
-    with Ledger(path) as ledger:
-        assert ledger.report().totals.requests == 2000
-
-
-def test_a_backup_replaces_nothing(path: Path, tmp_path: Path) -> None:
-    store(path, spent("a"))
-    (tmp_path / "backup").write_text("an older one")
-    with pytest.raises(ConfigurationError, match="is there already"):
-        back_up(path, tmp_path / "backup")
-    assert (tmp_path / "backup").read_text() == "an older one"
-
-
-def test_there_is_no_backup_of_what_is_not_there(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no ledger at"):
-        back_up(path, tmp_path / "backup")
-    assert not (tmp_path / "backup").exists()
-
-
-def test_a_damaged_ledger_gives_no_backup(path: Path, tmp_path: Path) -> None:
-    store(path, *(spent(str(number)) for number in range(500)))
-    damaged = bytearray(path.read_bytes())
-    damaged[-4096 * 3 :] = b"\xa5" * (4096 * 3)
-    path.write_bytes(damaged)
-    with pytest.raises(LedgerError, match="is damaged"):
-        back_up(path, tmp_path / "backup")
-    assert list(tmp_path.iterdir()) == [path.parent]
-
-
-def test_times_are_the_moments_that_they_were(path: Path) -> None:
-    at = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
-    store(path, spent("a", at=at))
-    assert datetime.fromisoformat(rows(path, part())[0]["at"]) == at
