@@ -130,7 +130,7 @@ def open_for_reading(
         if not path.exists() or path.stat().st_size == 0:
             return None
         connection = _open_reader(path, busy_seconds)
-        found = version_of(connection)
+        found = _version_or_close(connection)
         if 0 < found < len(MIGRATIONS):
             connection.close()
             open_for_writing(path, busy_seconds=busy_seconds).close()
@@ -146,6 +146,14 @@ def open_for_reading(
         connection.close()
         raise
     return connection
+
+
+def _version_or_close(connection: sqlite3.Connection) -> int:
+    try:
+        return version_of(connection)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _create_private(path: Path) -> None:

@@ -117,7 +117,8 @@ def export_ledger(path: Path, asked: Part, form: Format, into: TextIO) -> int:
     """
     connection = open_for_reading(path)
     if connection is None:
-        return export(_empty(), asked, form, into)
+        with closing(_empty()) as empty:
+            return export(empty, asked, form, into)
     with closing(connection):
         try:
             connection.execute("BEGIN")
@@ -235,8 +236,13 @@ def back_up(path: Path, into: Path) -> None:
         raise ConfigurationError(
             f"there is no ledger at {path}", hint="a ledger is begun with the first run"
         )
-    refuse_ledger(into, path)
-    with closing(source), new_file(into) as temporary:
+    with closing(source):
+        refuse_ledger(into, path)
+        _copy(source, path, into)
+
+
+def _copy(source: sqlite3.Connection, path: Path, into: Path) -> None:
+    with new_file(into) as temporary:
         try:
             # A copy waits without end for a lock, which nobody can take while this is open.
             source.execute("BEGIN")

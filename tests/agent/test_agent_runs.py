@@ -14,6 +14,7 @@ from acp_bridge.agent.stderr import TAIL_BYTES
 from acp_bridge.errors import AgentError
 from tests.agent.conftest import Run
 from tests.agent.stand_ins import ECHO, python
+from tests.support.signals import signals_in
 
 PATIENT = Limits(grace=20, terminate=20, kill=10)
 ENV = dict(os.environ)
@@ -73,7 +74,7 @@ def test_the_agent_ignores_and_blocks_no_signal(run: Run) -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
 
     fields = dict(line.split(":\t", 1) for line in run(main).decode().splitlines())
-    assert int(fields["SigIgn"], 16) == int(fields["SigBlk"], 16) == 0
+    assert signals_in(fields["SigIgn"]) == signals_in(fields["SigBlk"]) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's descriptors")

@@ -37,6 +37,7 @@ AT_A_TERMINAL = {
 SAYS_WHAT_IT_FOUND = {"acp-bridge doctor", "acp-bridge doctor --json"}
 """Their exit status is 1 here: the reader has a proxy."""
 SECONDS = 90.0
+HOURS = 3 * 3600.0
 LOCKS = (
     "scripts/requirements-runtime.txt",
     "scripts/requirements.txt",
@@ -113,10 +114,11 @@ def test_the_locks_are_what_their_script_makes(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(HOURS)
 @pytest.mark.parametrize("line", sorted(LONG))
 def test_the_proof_in_all_its_length(tmp_path: Path, line: str) -> None:
     with reader(tmp_path) as user:
-        done = user.runs(line, seconds=3 * 3600.0)
+        done = user.runs(line, seconds=HOURS)
     assert done.returncode == 0, done.stdout
 
 

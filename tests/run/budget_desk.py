@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
@@ -51,10 +51,18 @@ MONTH = {"name": "month", "window": "month", "limit_requests": 3, "time_zone": "
 
 
 class Desk:
-    """A run with budgets, its ledger and a clock."""
+    """A run with budgets, its ledger and a clock.
+
+    Attributes:
+        opened: every desk, to be closed at the end of the test.
+    """
+
+    opened: ClassVar[list["Desk"]] = []
 
     def __init__(self, path: Path, *tables: dict[str, Any], **more: Any) -> None:
         self.path = path
+        self.books = (BudgetBooks(path), BudgetBooks(path))
+        self.opened.append(self)
         self.now = NOON
         self.bucket = Bucket.PLAN_LIMITS
         self.told: list[Standing] = []
@@ -66,8 +74,7 @@ class Desk:
             self.row = replace(self.row, mode=more.pop("mode"))
         self.budgets = RunBudgets(
             lambda: read_budgets(list(tables), origin="test", default_zone="UTC"),
-            BudgetBooks(path),
-            BudgetBooks(path),
+            *self.books,
             Counted(
                 run=self.row,
                 sessions=RunSessions("run", self.meter, self.writer, set()),
@@ -83,6 +90,13 @@ class Desk:
         )
         self.budgets.see(SessionOpened(SESSION, "/project", None))
         self.meter.session_opened(SESSION, opened_with=None, continued=False)
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Close the books of every desk."""
+        while cls.opened:
+            for books in cls.opened.pop().books:
+                books.close()
 
     def _stop(self, refused: Refuse, session_ids: Collection[str]) -> None:
         self.stopped.append((refused, tuple(session_ids)))
