@@ -131,7 +131,7 @@ def write_until_no_room(folder: Path, make_room: Any) -> None:
             committed = ledger.report().totals.requests or 0
             damage = ledger.check()
         # SQLite may find room again, in its log, for what waits or for something small.
-        if told and not writer.health.ok and writer.health.waiting == hindered.waiting:
+        if told and not hindered.ok and writer.health == hindered:
             break
     make_room()
     told_after = said_to_a_budget(path)
