@@ -85,6 +85,11 @@ class Looked:
     broken: list[tuple[Path, str]] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
 
+    def breaks(self, path: Path, why: str) -> None:
+        """Note a file that cannot be read, once however often it is looked into."""
+        if (path, why) not in self.broken:
+            self.broken.append((path, why))
+
 
 def look(
     channels: Channels, environ: Mapping[str, str], cwd: Path, *, managed: Path | None = None
@@ -135,7 +140,7 @@ def _files(
 def _read(path: Path, found: Looked) -> Value | None:
     """A file's JSON with the places in it; None if it is not there or is no object."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        found.broken.append((path, "it is no ordinary file"))
+        found.breaks(path, "it is no ordinary file")
         return None
     try:
         text = path.read_text("utf-8-sig")
@@ -145,10 +150,10 @@ def _read(path: Path, found: Looked) -> Value | None:
         return None
     except (OSError, ValueError, JsoncError, RecursionError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-        found.broken.append((path, str(reason)))
+        found.breaks(path, str(reason))
         return None
     if root.members is None:
-        found.broken.append((path, "it is no JSON object"))
+        found.breaks(path, "it is no JSON object")
         return None
     return root
 

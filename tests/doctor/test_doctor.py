@@ -191,6 +191,12 @@ def test_a_file_that_cannot_be_read_is_broken(user: User, content: str) -> None:
     assert broken["file"] == str(path)
 
 
+def test_a_file_of_sign_ins_that_is_broken_is_told_once(user: User) -> None:
+    user.home.credentials.write_text("{")
+    (broken,) = user.asks(status=2)["broken"]
+    assert broken["file"] == str(user.home.credentials)
+
+
 def test_without_an_agent_something_is_broken(user: User) -> None:
     user.env["ACP_BRIDGE_AGENT"] = "/nonexistent/agent"
     assert "/nonexistent/agent" in user.asks(status=2)["agent"]["problem"]
